@@ -1,0 +1,164 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+/* The rules of a kind: defaults, what a client may set, validation, update rules, field selectors
+ * and the row that `kubectl get` shows (apiserver pkg/registry/rest; kubernetes pkg/registry).
+ *
+ * All functions are pure: what they need of the world comes in by struct strategy_ctx. Every
+ * resource of the resource table has a strategy; hooks that a kind does not need are NULL, so
+ * callers use the registry_* functions below, which add the rules that hold for all kinds. */
+#include <stdbool.h>
+#include <stdint.h>
+#include "apiserver/registry/field_error.h"
+#include "apiserver/registry/object.h"
+
+struct service_alloc; /* registry/core/service_alloc.h */
+
+struct strategy_user {
+	const char *name, *uid;
+	const char *const *groups;
+	size_t n_groups;
+	struct strategy_user_extra {
+		const char *key;
+		const char *const *values;
+		size_t n_values;
+	} * extra;
+	size_t n_extra;
+};
+
+/* What the server was started with. */
+struct strategy_options {
+	bool allow_privileged;
+	/* Families of the service ranges, "IPv4" or "IPv6"; the first is the default. */
+	const char *ip_families[2];
+	size_t n_ip_families;
+};
+
+struct strategy_ctx {
+	struct arena *arena;
+	int64_t now_sec;
+	int32_t now_nsec;
+	const struct strategy_options *options; /* NULL: the defaults (privileged, IPv4) */
+	const struct strategy_user *user;       /* NULL: nobody */
+	struct service_alloc *services;         /* NULL: nothing is allocated */
+	bool dry_run;
+	/* New random texts for metadata: a UUID of 36 characters + NUL, and the suffix of five
+	 * characters that generateName gets (alphabet bcdfghjklmnpqrstvwxz2456789). */
+	void (*new_uid)(void *arg, char ret[37]);
+	void (*name_suffix)(void *arg, char ret[6]);
+	void *arg;
+};
+
+/* Texts for Warning headers. */
+struct strategy_warnings {
+	struct arena *arena;
+	const char **at;
+	size_t n, cap;
+};
+void strategy_warn(struct strategy_warnings *w, const char *fmt, ...) _printf_(2, 3);
+
+/* Values that field selectors and the cache's selected fields see. */
+struct strategy_field {
+	const char *name, *value;
+};
+
+enum { STRATEGY_FIELDS_MAX = 16, TABLE_CELLS_MAX = 24 };
+
+struct table_cell {
+	enum table_cell_type { CELL_NULL, CELL_STRING, CELL_INT, CELL_BOOL } type;
+	const char *str;
+	int64_t num;
+};
+
+struct table_row {
+	struct table_cell cells[TABLE_CELLS_MAX];
+	size_t n_cells;
+	/* The one condition that upstream gives a row: a finished pod's "Completed". NULL: none. */
+	const char *completed_reason, *completed_message;
+};
+
+enum strategy_delete {
+	DELETE_BACKGROUND, /* dependents are collected when a delete does not say */
+	DELETE_ORPHAN,     /* dependents are orphaned when a delete does not say */
+};
+
+struct strategy {
+	const char *kind; /* for messages: "Pod" */
+
+	/* Sets what the version's defaults set. Idempotent; on every decoded object. */
+	void (*defaults)(const struct strategy_ctx *ctx, struct object *obj);
+	/* Normalises before validation: drops what the client may not set (status), and the
+	 * generation. */
+	void (*prepare_create)(const struct strategy_ctx *ctx, struct object *obj);
+	void (*prepare_update)(const struct strategy_ctx *ctx, struct object *obj,
+	                       const struct object *old);
+	void (*validate)(const struct strategy_ctx *ctx, const struct object *obj,
+	                 struct field_errors *errs);
+	void (*validate_update)(const struct strategy_ctx *ctx, const struct object *obj,
+	                        const struct object *old, struct field_errors *errs);
+	/* Warnings on create (old NULL) and update. */
+	void (*warnings)(const struct strategy_ctx *ctx, const struct object *obj,
+	                 const struct object *old, struct strategy_warnings *w);
+	void (*canonicalize)(const struct strategy_ctx *ctx, struct object *obj);
+
+	/* Takes cluster IPs and node ports, after validation and before the store transaction;
+	 * undone by release(obj, old) when the transaction fails. After a delete: release(obj,
+	 * NULL). */
+	void (*allocate)(const struct strategy_ctx *ctx, struct object *obj,
+	                 const struct object *old, struct field_errors *errs);
+	void (*release)(const struct strategy_ctx *ctx, const struct object *obj,
+	                const struct object *old);
+
+	/* Checks a graceful delete: true when the object stays until its grace period is over, with
+	 * *grace_s set (in: what the client asked, -1 nothing). NULL: never graceful. */
+	bool (*graceful)(const struct strategy_ctx *ctx, const struct object *obj,
+	                 int64_t *grace_s);
+	enum strategy_delete delete_default;
+
+	bool allow_create_on_update;
+	bool allow_unconditional_update;
+
+	/* The names that field selectors may use besides metadata.name (and metadata.namespace):
+	 * NULL-terminated, or NULL; and their values for an object, in the same order. */
+	const char *const *field_names;
+	void (*field_values)(const struct object *obj, struct arena *a, const char **ret);
+	/* Text of the 400 for another name: printf format with one %s; NULL: the generic text. */
+	const char *field_error_fmt;
+
+	/* The cells that `kubectl get` shows, in the order of table_columns. NULL: Name and Created
+	 * At. */
+	void (*table_row)(const struct strategy_ctx *ctx, const struct object *obj,
+	                  struct table_row *ret);
+};
+
+/* The strategy of a resource; of "status" and other subresources that write the object ("status",
+ * "ephemeralcontainers", "resize", "finalize", "approval"). "" or NULL: the resource itself. Never
+ * NULL for a resource of the table; NULL for a subresource that has none. */
+const struct strategy *registry_strategy(const struct resource_info *res, const char *subresource);
+
+/* defaults + the strategy's own checks, in upstream's order (rest.BeforeCreate, BeforeUpdate). */
+void registry_defaults(const struct strategy_ctx *ctx, const struct strategy *st,
+                       struct object *obj);
+/* System metadata (uid, creationTimestamp, generated name, deletion fields cleared), prepare,
+ * validation, canonical form. Namespaced objects must have their namespace already. The object may
+ * be stored when errs is empty. */
+void registry_before_create(const struct strategy_ctx *ctx, const struct strategy *st,
+                            struct object *obj, struct field_errors *errs);
+/* Carries over the immutable metadata from `old`, prepare, validation. Conflicts on uid and
+ * resourceVersion are the caller's. */
+void registry_before_update(const struct strategy_ctx *ctx, const struct strategy *st,
+                            struct object *obj, const struct object *old,
+                            struct field_errors *errs);
+void registry_warnings(const struct strategy_ctx *ctx, const struct strategy *st,
+                       const struct object *obj, const struct object *old,
+                       struct strategy_warnings *w);
+
+/* Selectable fields, metadata.name and metadata.namespace first; returns their number. */
+size_t registry_fields(const struct strategy *st, const struct object *obj, struct arena *a,
+                       struct strategy_field ret[STRATEGY_FIELDS_MAX]);
+/* NULL when the name may be used in a field selector, else the text of the 400. */
+const char *registry_field_error(const struct strategy *st, const struct resource_info *res,
+                                 const char *name, struct arena *a);
+
+/* The row's cells; the generic Name and Created At when the kind has no printer. */
+void registry_table_row(const struct strategy_ctx *ctx, const struct strategy *st,
+                        const struct object *obj, struct table_row *ret);
