@@ -17,6 +17,9 @@
 #define TAKE(p) __extension__({ __typeof__(p) take_ = (p); (p) = NULL; take_; })
 #define ARRAY_LEN(a) (sizeof(a) / sizeof((a)[0]))
 #define CONTAINER_OF(ptr, type, member) ((type *)((char *)(ptr)-offsetof(type, member)))
+/* <sys/param.h>, which <uv.h> includes, has them too. */
+#undef MIN
+#undef MAX
 #define MIN(a, b) ((a) < (b) ? (a) : (b))
 #define MAX(a, b) ((a) > (b) ? (a) : (b))
 
