@@ -30,4 +30,4 @@ void *vec_grow_(void *at, size_t *cap, size_t need, size_t elem_bytes);
 #define vec_swap_remove(v, i) ((void)((v)->at[i] = (v)->at[(v)->n - 1], (v)->n--))
 #define vec_deinit(v) ((void)(free((v)->at), (v)->at = NULL, (v)->n = (v)->cap = 0))
 #define VEC_FOREACH(v, it)                                                                         \
-	for (__typeof__((v)->at) it = (v)->at; it && it < (v)->at + (v)->n; it++)
+	for (__typeof__((v)->at + 0) it = (v)->at; it && it < (v)->at + (v)->n; it++)
