@@ -1,0 +1,65 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+/* The watch caches of all resources, fed by one store watch on /registry/.
+ *
+ * The state loop alone mutates the caches. Any other loop takes snapshots without asking it, posts
+ * questions that need the newest state (cacher_fresh) and subscribes feeds of events. All resources
+ * share one revision: what has been seen of the store. */
+#include "apiserver/cache/ring.h"
+#include "apiserver/cache/select.h"
+#include "apiserver/cache/tree.h"
+#include "apiserver/storage/store_client.h"
+
+struct cacher;
+struct cacher_resource;
+struct loop;
+
+/* Extracts what selectors see of a stored value: fills spec's labels and fields, allocated in `a`.
+ * Called on the state loop. A value that does not decode gives none. */
+typedef void (*cacher_extract)(void *arg, struct arena *a, struct slice value,
+                               struct cache_object_spec *spec);
+
+struct cacher_options {
+	struct store_client *store;
+	struct loop *state_loop;
+	const char *prefix; /* NULL: "/registry" */
+	size_t ring_bytes;  /* 0: a default; a resource's limit */
+};
+
+int cacher_new(const struct cacher_options *o, struct cacher **ret, struct err *err);
+/* Before the state loop runs, or on it. */
+void cacher_start(struct cacher *c);
+void cacher_free(struct cacher *c);
+/* The first list of the store is done: health. Any thread. */
+bool cacher_ready(const struct cacher *c);
+/* The newest revision of which everything was seen. Any thread. */
+int64_t cacher_revision(const struct cacher *c);
+
+/* Makes the cache of a resource, whose keys are "<prefix>/<key_prefix>/...", or finds it. Any
+ * thread; objects under the prefix that are known already move into it at once. The pointer lives
+ * as long as the cacher. `extract` of later calls replaces the former one (and extracts again). */
+struct cacher_resource *cacher_resource(struct cacher *c, const char *key_prefix,
+                                        cacher_extract extract, void *arg);
+
+/* A snapshot and the revision that it stands for. Release it on any thread. */
+struct cacher_snapshot {
+	struct cache_tree tree;
+	int64_t revision;
+};
+struct cacher_snapshot cacher_snapshot(struct cacher_resource *r);
+void cacher_snapshot_deinit(struct cacher_snapshot *s);
+/* A snapshot of a past revision: one that was kept (cacher_keep), or the present one when nothing
+ * of the resource changed since. False: ask the store. */
+bool cacher_snapshot_at(struct cacher_resource *r, int64_t revision, struct cacher_snapshot *ret);
+/* Keeps a snapshot for a while, for the following pages of a list. */
+void cacher_keep(struct cacher_resource *r, const struct cacher_snapshot *s);
+
+/* Waits until the cache has at least `revision`, or, when revision is 0, everything that the store
+ * had acknowledged when the call was made (one linearizable read serves all who wait). Calls back
+ * on `loop` with 0, -ERR_TIMEOUT after timeout_ms, or the store's error. */
+typedef void (*cacher_fresh_cb)(void *arg, int code, const struct err *err, int64_t revision);
+void cacher_fresh(struct cacher *c, struct loop *loop, int64_t revision, uint32_t timeout_ms,
+                  cacher_fresh_cb cb, void *arg);
+
+/* The store client, for writes and reads of old revisions. */
+struct store_client *cacher_store(struct cacher *c);
