@@ -33,9 +33,6 @@ struct cache_object_spec {
 
 /* One reference; takes one of its own on `blob`. */
 struct cache_object *cache_object_new(const struct cache_object_spec *spec, struct blob *blob);
-/* The same object with the bytes and fields of `of` at another revision: what a watcher gets as the
- * last state of an object that was deleted or left its selection. */
-struct cache_object *cache_object_at(const struct cache_object *of, int64_t mod_revision);
 struct cache_object *cache_object_ref(const struct cache_object *o); /* NULL gives NULL */
 void cache_object_unref(const struct cache_object *o);
 

@@ -24,16 +24,15 @@ struct cache_frame {
 struct cache_event {
 	atomic_uint refs;
 	enum cache_event_type type;
-	int64_t revision;
-	struct cache_object
-	    *object;               /* after the change; the last state, at `revision`, if DELETED */
-	struct cache_object *prev; /* before it; NULL if ADDED */
-	atomic_uint feeds;         /* feeds that have not passed it */
+	int64_t revision;            /* what every watcher sees as the resourceVersion */
+	int64_t come_ms;             /* when it came into the ring */
+	struct cache_object *object; /* after the change; NULL if DELETED */
+	struct cache_object *prev;   /* before it; NULL if ADDED */
+	atomic_uint feeds;           /* feeds that have not passed it */
 	_Atomic(struct cache_frame *) frames;
 };
 
-/* One reference. Takes references of its own on both objects. For DELETED give the last state as
- * `prev` and NULL as `object`. */
+/* One reference. Takes references of its own on both objects. */
 struct cache_event *cache_event_new(enum cache_event_type type, int64_t revision,
                                     struct cache_object *object, struct cache_object *prev,
                                     unsigned feeds);
@@ -56,8 +55,7 @@ struct cache_ring {
 	size_t cap;           /* a power of two */
 	uint64_t first, next; /* sequence numbers: [first, next) is here */
 	size_t bytes;
-	int64_t floor_revision;    /* events after this revision are all here */
-	int64_t grow_ms, first_ms; /* when the oldest event came, to size by age */
+	int64_t floor_revision; /* events after this revision are all here */
 	struct cache_ring_limits limits;
 };
 

@@ -20,7 +20,7 @@ bool cache_selection_matches(const struct cache_selection *s, const struct cache
 bool cache_selection_is_range(const struct cache_selection *s);
 
 /* What the watcher sees of an event, or false when nothing: an object that enters the selection is
- * ADDED, one that leaves it is DELETED. *ret_object is borrowed from the event; DELETED shows the
- * previous state at the revision of the event. */
+ * ADDED, one that leaves it is DELETED. *ret_prev: it sees the previous state, not the present one;
+ * either way at the revision of the event. */
 bool cache_selection_event(const struct cache_selection *s, const struct cache_event *e,
-                           enum cache_event_type *ret_type, struct cache_object **ret_object);
+                           enum cache_event_type *ret_type, bool *ret_prev);
