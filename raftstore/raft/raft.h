@@ -1,0 +1,224 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+/* Raft as one pure function: an event goes in, an update comes out.
+ *
+ * The algorithm is that of "In Search of an Understandable Consensus Algorithm" (the paper) with
+ * pre-vote, check-quorum and read index of Ongaro's dissertation (the thesis). The core knows no
+ * clock, disk or network: the shell tells it what happened and does what the update says.
+ *
+ * The shell obeys the fields of struct raft_update from top to bottom:
+ *   1. install      replace the state machine by the snapshot and reset the log, then report
+ *                   RAFT_SNAPSHOT_DONE
+ *   2. persist      hand the batch to the log (in order of seq); when it is durable, send
+ *                   send_persisted and report RAFT_PERSISTED
+ *   3. send_now     may leave before the batch is durable
+ *   4. committed    apply in order; when the state machine holds them, report RAFT_APPLIED
+ *   5. reads        answer; the state machine has applied the index already
+ *   6. deadline_ms  when to send the next RAFT_TICK at the latest
+ * Messages may be lost, doubled, delayed or reordered. Entries are handed out for applying only
+ * when they are committed and durable here, so the state machine never runs ahead of the log.
+ *
+ * A one-member cluster elects itself on the first tick, commits as soon as an entry is durable and
+ * answers reads at once. One thread at a time. */
+#include "common/base/err.h"
+#include "common/base/rng.h"
+#include "raftstore/raft/entry.h"
+#include "raftstore/raft/quorum.h"
+
+struct raft;
+
+enum raft_role { RAFT_FOLLOWER, RAFT_PRECANDIDATE, RAFT_CANDIDATE, RAFT_LEADER };
+
+struct raft_options {
+	uint64_t id;                 /* this member; never 0 */
+	uint32_t election_ms;        /* 0: 1000; the timeout is drawn from [x, 2x) */
+	uint32_t heartbeat_ms;       /* 0: 100 */
+	uint32_t append_limit_bytes; /* entries in one message; 0: 1 MiB; one entry always goes */
+	uint32_t inflight_limit;     /* unanswered append messages a peer; 0: 64 */
+	uint64_t uncommitted_limit_bytes; /* more is refused; 0: 64 MiB */
+	uint32_t read_limit;              /* reads waiting; 0: 65536 */
+	struct rng rng;                   /* seeded by the shell; draws election timeouts */
+};
+
+/* What the log and the state machine hold at start. */
+struct raft_boot {
+	struct raft_hard_state hard_state;
+	struct raft_mark mark;              /* the entry before the first of `entries` */
+	const struct raft_entries *entries; /* references are added; may be NULL */
+	uint64_t applied;                   /* the state machine's; mark.index <= applied <= last */
+	struct raft_conf conf;
+	uint64_t now_ms;
+};
+
+enum raft_message_type {
+	RAFT_MSG_VOTE = 1,
+	RAFT_MSG_VOTE_RESULT,
+	RAFT_MSG_APPEND,
+	RAFT_MSG_APPEND_RESULT,
+	RAFT_MSG_HEARTBEAT,
+	RAFT_MSG_HEARTBEAT_RESULT,
+	RAFT_MSG_SNAPSHOT,
+	RAFT_MSG_READ,
+	RAFT_MSG_READ_RESULT,
+};
+
+struct raft_message {
+	enum raft_message_type type;
+	uint64_t from, to;
+	uint64_t term; /* a pre-vote carries the term that the vote would have */
+	union {
+		struct {
+			bool pre;
+			struct raft_mark last;
+		} vote;
+		struct {
+			bool pre, granted;
+		} vote_result;
+		struct {
+			struct raft_mark prev;
+			uint64_t commit;
+			struct raft_entries entries; /* owned by the message */
+		} append;
+		struct {
+			bool rejected;
+			uint64_t
+			    index; /* accepted: what matches and is durable; rejected: prev.index */
+			struct raft_mark hint; /* rejected: where the logs may still agree */
+		} append_result;
+		struct {
+			uint64_t commit, round;
+		} heartbeat;
+		struct {
+			uint64_t round;
+		} heartbeat_result;
+		/* The bytes travel beside the core, in chunks. The sender's shell puts the mark of
+		 * the state machine that it sends (not before the one given); the receiver's shell
+		 * passes the message in when it has all bytes. */
+		struct {
+			struct raft_mark mark;
+			struct raft_conf conf;
+		} snapshot;
+		struct {
+			uint64_t context;
+		} read;
+		struct {
+			uint64_t context, index; /* index 0: refused */
+		} read_result;
+	};
+};
+
+struct raft_messages {
+	struct raft_message *at;
+	size_t n, cap;
+};
+
+enum raft_event_type {
+	RAFT_TICK = 1,
+	RAFT_RECEIVE,
+	RAFT_PROPOSE,
+	RAFT_READ,
+	RAFT_PERSISTED,
+	RAFT_APPLIED,
+	RAFT_SNAPSHOT_DONE,
+	RAFT_SNAPSHOT_SENT,
+	RAFT_COMPACT,
+};
+
+struct raft_event {
+	enum raft_event_type type;
+	uint64_t now_ms; /* of every event; never goes back */
+	union {
+		/* RAFT_RECEIVE. Borrowed; the core adds references to entries that it keeps.
+		 * Messages from or to ids outside of the configuration are dropped, not errors. */
+		const struct raft_message *message;
+		/* RAFT_PROPOSE: n commands, all or none. The update names the index and term of the
+		 * first; a command is lost when another term's entry is committed at its index.
+		 * -ERR_UNAVAILABLE: not the leader (raft_status names it);
+		 * -ERR_TOO_MANY_REQUESTS: too much is uncommitted. */
+		struct {
+			struct blob *const *data;
+			size_t n;
+		} propose;
+		/* RAFT_READ: asks for a linearizable read. The context comes back in `reads`,
+		 * exactly once, unless the leader is lost: the shell keeps its own time limit.
+		 * Followers ask the leader. -ERR_UNAVAILABLE: no leader; -ERR_TOO_MANY_REQUESTS:
+		 * too many wait. */
+		uint64_t read_context;
+		uint64_t
+		    persisted_seq; /* RAFT_PERSISTED: this batch and all before it are durable */
+		uint64_t applied_index; /* RAFT_APPLIED: this entry and all before it */
+		/* RAFT_SNAPSHOT_DONE: the mark of the update's `install`; `ok` false: it failed,
+		 * the state machine and the log are as before. */
+		struct {
+			struct raft_mark mark;
+			bool ok;
+		} snapshot_done;
+		/* RAFT_SNAPSHOT_SENT: the transfer to a peer has ended. */
+		struct {
+			uint64_t to;
+			bool ok;
+		} snapshot_sent;
+		/* RAFT_COMPACT: entries up to here (at most the applied index) are not needed any
+		 * more; a peer that still needs them gets a snapshot. */
+		uint64_t compact_index;
+	};
+};
+
+struct raft_read_result {
+	uint64_t context;
+	uint64_t index; /* 0: could not be confirmed, ask again */
+};
+
+struct raft_reads {
+	struct raft_read_result *at;
+	size_t n, cap;
+};
+
+struct raft_update {
+	bool has_install;
+	struct raft_mark install;
+	struct raft_conf install_conf;
+
+	/* One batch. The first entry may stand at or before the log's last: it replaces that and
+	 * all that follow. */
+	struct {
+		uint64_t seq; /* 1, 2, 3, ...; 0: nothing to persist */
+		bool has_hard_state;
+		struct raft_hard_state hard_state;
+		struct raft_entries entries;
+	} persist;
+	struct raft_messages send_now;
+	struct raft_messages send_persisted;
+
+	struct raft_entries committed;
+	struct raft_reads reads;
+	uint64_t deadline_ms;
+
+	uint64_t proposed_index, proposed_term; /* of the first command of RAFT_PROPOSE */
+	bool status_changed;                    /* role, leader or term */
+};
+
+struct raft_status {
+	uint64_t id, leader; /* leader 0: unknown */
+	enum raft_role role;
+	uint64_t term, first, last, commit, applied, persisted; /* first > last: the log is empty */
+	uint64_t uncommitted_bytes;
+};
+
+/* NULL and *err: the boot data contradict themselves (entries not consecutive, applied outside of
+ * the log, this member's id 0). */
+struct raft *raft_new(const struct raft_options *opt, const struct raft_boot *boot,
+                      struct err *err);
+void raft_free(struct raft *r);
+DEFINE_CLEANUP(struct raft, raft_free)
+
+/* On failure state and update are unchanged. `ret` starts zeroed or cleared; it owns references,
+ * so that its parts may be handed to other threads after TAKE-ing the arrays. */
+_must_use_ int raft_step(struct raft *r, const struct raft_event *e, struct raft_update *ret);
+struct raft_status raft_status(const struct raft *r);
+
+/* Drops references and keeps the memory for the next step. */
+void raft_update_clear(struct raft_update *u);
+void raft_update_deinit(struct raft_update *u);
+void raft_messages_clear(struct raft_messages *list);
+void raft_messages_deinit(struct raft_messages *list);
