@@ -33,8 +33,8 @@ enum schema_special {
 	SCHEMA_RAW_EXTENSION, /* any object: {raw} */
 	SCHEMA_FIELDS_V1,     /* a JSON object: {raw} */
 	SCHEMA_JSON,          /* any JSON value: {raw} */
-	SCHEMA_JSON_SCHEMA_OR_BOOL,  /* {allows, schema} */
-	SCHEMA_JSON_SCHEMA_OR_ARRAY, /* {schema, j_s_o_n_schemas}, see the generated header */
+	SCHEMA_JSON_SCHEMA_OR_BOOL,         /* {allows, schema} */
+	SCHEMA_JSON_SCHEMA_OR_ARRAY,        /* {schema, json_schemas} */
 	SCHEMA_JSON_SCHEMA_OR_STRING_ARRAY, /* {schema, property} */
 	SCHEMA_STRING_LIST,                 /* an array of strings: {items}; ExtraValue and Verbs */
 };
