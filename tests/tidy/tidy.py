@@ -29,7 +29,7 @@ PURE_PATTERN = re.compile(r'^controller-manager/[a-z-]+/plan$')
 ALLOWED = re.compile(
     r'^(mem(cpy|move|set|cmp|chr|rchr|mem|pcpy)|__mem\w+_chk|str(n?len|n?cmp|r?chr|chrnul|str|spn|cspn|pbrk'
     r'|tol|toul|toll|toull|tod|n?casecmp)|__isoc23_strto\w+|v?snprintf|__v?snprintf_chk|qsort(_r)?|bsearch'
-    r'|malloc|calloc|realloc|reallocarray|free|abort|__assert_fail|__stack_chk_fail|__ctype_\w+_loc'
+    r'|malloc|calloc|realloc|reallocarray|strn?dup|free|abort|__assert_fail|__stack_chk_fail|__ctype_\w+_loc'
     r'|toupper|tolower|is(alpha|digit|alnum|space|print|xdigit|upper|lower)'
     r'|floor|ceil|pow|fmod|log10|frexp|ldexp|modf|trunc|round|signbit|__signbitl?|__isnan|__isinf|__fpclassify'
     r'|__udivti3|__umodti3|__divti3|__modti3|__popcountdi2|__muloti4|__cpu_model|__cpu_indicator_init'
@@ -64,7 +64,7 @@ def place(path):
     for daemon in DAEMONS:
         if path.startswith(daemon + '/'):
             return len(LAYERS), daemon
-    if path.startswith('tests/'):
+    if path.startswith(('tests/', 'deploy/')):
         return len(LAYERS) + 1, None
     return None, None
 
