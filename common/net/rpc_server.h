@@ -79,7 +79,7 @@ void rpc_server_start(struct rpc_server *s);
 void rpc_server_adopt_fd(struct rpc_server *s, int fd);
 /* Stops listening and refuses new calls; calls that are open get grace_ms to end, then they are
  * cancelled. done(arg) runs on loop when no call is left: rpc_server_free is legal then (handlers
- * must still end their calls, cancelled or not). loop NULL: on a queue's thread. */
+ * must still end their calls, cancelled or not). Called once, on the loop's thread. */
 void rpc_server_stop(struct rpc_server *s, uint32_t grace_ms, struct loop *loop, loop_fn done,
                      void *arg);
 /* After done, or when never started. */
