@@ -1,0 +1,125 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+/* Inside of the Raft core: the state, and what its files call of each other. Every function that
+ * takes a `struct raft` runs inside one raft_step and writes into r->out. */
+#include "raftstore/raft/raft.h"
+#include "raftstore/raft/tail.h"
+
+/* What the leader knows of a follower. */
+enum peer_state {
+	PEER_PROBE,     /* where the logs agree is unknown: one append at a time */
+	PEER_REPLICATE, /* appends are pipelined */
+	PEER_SNAPSHOT,  /* entries wait until the snapshot has arrived */
+};
+
+struct peer {
+	uint64_t id;
+	/* Candidate. */
+	enum raft_vote vote;
+	/* Leader. */
+	enum peer_state state;
+	bool probe_sent;
+	uint64_t match, next; /* paper, figure 2: matchIndex, nextIndex */
+	uint64_t snapshot_index;
+	uint64_t heard_ms;  /* check-quorum */
+	uint64_t round;     /* the newest heartbeat round that it answered */
+	uint64_t *inflight; /* ring: last index of each unanswered append */
+	uint32_t inflight_at, inflight_n;
+};
+
+struct read_waiting {
+	uint64_t context, from; /* from: the member that asked */
+	uint64_t index;         /* 0: nothing of this term is committed yet */
+	uint64_t round;         /* a quorum must answer this round or a later one */
+};
+
+struct raft {
+	struct raft_options opt;
+	struct raft_update *out; /* of the step that runs */
+	uint64_t now_ms;
+
+	struct raft_hard_state hard;
+	bool hard_dirty;
+	enum raft_role role;
+	uint64_t leader;
+	struct raft_conf conf;
+	struct raft_tail tail;
+	uint64_t persist_from;            /* first entry that this step's batch carries; 0: none */
+	uint64_t commit, applied, handed; /* handed: given out in `committed` */
+	uint64_t uncommitted_bytes;
+
+	struct peer peers[3 * RAFT_MEMBERS_MAX]; /* members, this one included */
+	unsigned n_peers;
+
+	/* Follower and candidate. */
+	uint64_t election_at_ms, leader_heard_ms;
+	uint64_t campaign_seq; /* the batch that holds the vote for itself */
+	uint64_t matched;      /* the log agrees with this term's leader up to here */
+	bool installing;
+	struct raft_mark install;
+	struct raft_conf install_conf;
+
+	/* Leader. */
+	uint64_t heartbeat_at_ms;
+	uint64_t round, term_start; /* term_start: index of this term's first entry */
+
+	VEC(struct read_waiting)
+	reads; /* leader: wait for a round; follower: wait for the leader */
+	VEC(struct raft_read_result) confirmed; /* wait until applied */
+};
+
+/* raft.c */
+struct peer *core_peer(struct raft *r, uint64_t id);
+void core_send(struct raft *r, struct raft_message m);
+void core_send_persisted(struct raft *r, struct raft_message m);
+void core_append(struct raft *r, const struct raft_entry *e);
+void core_truncate(struct raft *r, uint64_t index);
+void core_commit(struct raft *r, uint64_t index);
+void core_set_conf(struct raft *r, const struct raft_conf *conf);
+
+/* election.c */
+void election_reset_timer(struct raft *r);
+void election_tick(struct raft *r);
+void election_persisted(struct raft *r);
+void election_vote(struct raft *r, uint64_t from, bool granted);
+void become_follower(struct raft *r, uint64_t term, uint64_t leader);
+bool election_in_lease(const struct raft *r);
+
+/* replicate.c */
+void replicate_start(struct raft *r);
+void replicate_to(struct raft *r, struct peer *p);
+void replicate_all(struct raft *r);
+void replicate_commit(struct raft *r);
+void replicate_ack(struct raft *r, struct peer *p, uint64_t index);
+void replicate_reject(struct raft *r, struct peer *p, uint64_t index, struct raft_mark hint);
+void replicate_alive(struct raft *r, struct peer *p);
+void replicate_snapshot_sent(struct raft *r, struct peer *p, bool ok);
+
+/* heartbeat.c */
+void heartbeat_round(struct raft *r);
+void heartbeat_tick(struct raft *r);
+uint64_t heartbeat_quorum_round(const struct raft *r);
+uint64_t heartbeat_quorum_heard(const struct raft *r);
+
+/* propose.c */
+int propose(struct raft *r, struct blob *const *data, size_t n);
+
+/* read.c */
+int read_start(struct raft *r, uint64_t context);
+void read_queue(struct raft *r, uint64_t context, uint64_t from);
+void read_advance(struct raft *r);
+void read_applied(struct raft *r);
+void read_fail_all(struct raft *r);
+
+/* One message kind a file. */
+void recv_vote(struct raft *r, const struct raft_message *m);
+void recv_vote_result(struct raft *r, const struct raft_message *m);
+void recv_append(struct raft *r, const struct raft_message *m);
+void recv_append_result(struct raft *r, const struct raft_message *m);
+void append_acknowledge(struct raft *r);
+void recv_heartbeat(struct raft *r, const struct raft_message *m);
+void recv_heartbeat_result(struct raft *r, const struct raft_message *m);
+void recv_snapshot(struct raft *r, const struct raft_message *m);
+void snapshot_done(struct raft *r, struct raft_mark mark, bool ok);
+void recv_read(struct raft *r, const struct raft_message *m);
+void recv_read_result(struct raft *r, const struct raft_message *m);
