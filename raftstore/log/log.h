@@ -11,21 +11,21 @@
  * making; "lock". Mode 0600 in a folder of mode 0700.
  *
  * Bytes, all little-endian. A segment is a run of records, then zeros. A record:
- *      0  u32  crc       CRC32C over bytes 4 to the end of the payload
+ *      0  u32  crc       CRC32C over the segment number and the record's offset (two u64), then
+ *                        bytes 4 to the end of the payload
  *      4  u32  length    of the payload
  *      8  u32  previous  the crc of the record before it (0 for the first of all): the chain
  *     12  u8   type
  *     13  u8   flags     1: first of a batch: all before it was durable when it was written
  *     14  u16  0
  *     16       payload, then zeros up to a multiple of 8
- *   1 header    first of each segment, alone in its batch: "kubecraf" magic, u32 version (1),
- *               u32 0, u64 segment number, u64 cluster id, u64 member id, u64 term, u64 vote,
- *               u64 mark index, u64 mark term, u64 last index
+ *   1 header    first of each segment, durable before anything else is in it: "kubecraf", u32
+ *               version (1), u32 0, u64 segment number, u64 cluster id, u64 member id, u64 term,
+ *               u64 vote, u64 last index, u64 last term
  *   2 state     u64 term, u64 vote
  *   3 entry     u64 index, u64 term, u8 type, 7 zeros, the bytes
- *   4 truncate  u64 index: this entry and all behind it are gone
- *   5 mark      u64 index, u64 term: entries up to here are compacted
- *   6 reset     u64 index, u64 term: all entries are gone; the next one is index + 1
+ *   4 truncate  u64 index, u64 term: the last entry that is left
+ *   5 reset     u64 index, u64 term: all entries are gone; the next one is index + 1
  *
  * A record that does not check out ends the log when it stands in the last segment and no first
  * record of a batch follows it: a torn tail, which was never acknowledged; it is overwritten with
@@ -70,7 +70,7 @@ struct raftlog_options {
 /* What the log holds when it is opened. */
 struct raftlog_boot {
 	struct raft_hard_state hard_state;
-	struct raft_mark mark;       /* of the last compaction or reset */
+	struct raft_mark mark;       /* the entry before the first */
 	struct raft_entries entries; /* mark.index + 1 and on; the caller's */
 	uint64_t torn_bytes;         /* cut from the tail */
 };
@@ -97,12 +97,13 @@ _must_use_ int raftlog_append(struct raftlog *l, const struct raftlog_batch *bat
 int raftlog_state(struct raftlog *l, struct err *err);
 /* Tries a stalled batch again at once. */
 void raftlog_retry(struct raftlog *l);
-/* Forgets entries up to mark and deletes the segments that hold nothing else. Queued like a batch;
- * works also when the disk is full. */
-void raftlog_compact(struct raftlog *l, struct raft_mark mark);
-/* Replaces the whole log by a snapshot's position: after `mark` comes entry mark.index + 1. Queued
- * like a batch and reported with its seq. */
-_must_use_ int raftlog_reset(struct raftlog *l, uint64_t seq, struct raft_mark mark);
+/* Forgets entries up to index and deletes the segments that hold nothing else, on the log thread;
+ * works also when the disk is full. After a restart the entries of segments that were kept are
+ * there again. */
+void raftlog_compact(struct raftlog *l, uint64_t index);
+/* Replaces the whole log by a snapshot's position: after `mark` comes entry mark.index + 1. Waits
+ * until it is durable; the caller is a worker that has made the state machine durable before. */
+_must_use_ int raftlog_reset(struct raftlog *l, struct raft_mark mark, struct err *err);
 /* Appends durable entries of [from, to) to `list`, at least one and about limit_bytes at most; from
  * memory when they are new enough, else from the disk. -ERR_NOT_FOUND: `from` is compacted or not
  * durable yet. */
