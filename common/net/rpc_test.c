@@ -33,6 +33,7 @@ struct world {
 	struct rpc_call *held;
 	struct rpc_stream *stream;
 	int to_send;
+	bool finished;
 };
 
 static void expired(void *arg)
@@ -136,12 +137,23 @@ static void count_more(struct rpc_call *call, void *data)
 		if (rpc_call_send(call, slice_of(pad, sizeof pad)))
 			return;
 	}
-	rpc_call_finish(call);
+	if (!w->finished)
+		rpc_call_finish(call);
+	w->finished = true;
+}
+
+static void count_closed(struct rpc_call *call, bool cancelled, void *data)
+{
+	struct world *w = data;
+	if (!w->finished)
+		rpc_call_finish(call);
+	w->finished = true;
 }
 
 static void on_count(struct rpc_call *call, struct slice message, void *arg)
 {
-	static const struct rpc_call_ops ops = {.on_writable = count_more};
+	static const struct rpc_call_ops ops = {.on_writable = count_more,
+	                                        .on_closed = count_closed};
 	rpc_call_set_ops(call, &ops, arg);
 	count_more(call, arg);
 }
