@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Turns a descriptor set (protoc --descriptor_set_out) into the const tables that proto/schema.h declares.
 
-Usage: gen_tables.py DESCRIPTOR_SET FEATURE_GATES_TSV OUTPUT.c
+Usage: gen_tables.py DESCRIPTOR_SET FEATURE_GATES_TSV TABLES.c MESSAGES.h
 """
 import re
 import sys
@@ -316,7 +316,7 @@ class Writer:
         flags = [n for n, c in (("TYPE_META", m.type_meta), ("LIST_KIND", list_kind and items), ("MAP_ATOMIC", m.atomic))
                  if c]
         kind = m.kind if m.group is not None else None
-        self.emit(f"static const struct schema_message {m.c_name}_schema = {{")
+        self.emit(f"const struct schema_message {m.c_name}_schema = {{")
         self.emit(f"\t.full_name = {c_string(m.full_name)},")
         self.emit(f"\t.name = {c_string(m.name)},")
         self.emit(f"\t.desc = &{m.c_name}__descriptor,")
@@ -372,13 +372,13 @@ class Writer:
 
     def write(self):
         self.emit("/* Made by proto/gen_tables.py. */")
+        self.emit('#include "proto/schema_messages.h"')
         self.emit('#include "proto/schema_tables.h"')
         for f in self.files:
             if f.messages:
                 self.emit(f'#include "{re.sub(r"[.]proto$", ".pb-c.h", f.name)}"')
         self.emit()
         for m in self.messages:
-            self.emit(f"static const struct schema_message {m.c_name}_schema;")
             if m.fields:
                 self.emit(f"static const struct schema_field {m.c_name}_fields[{len(m.fields)}];")
         self.emit()
@@ -388,6 +388,12 @@ class Writer:
         self.emit()
         self.kinds()
         return "\n".join(self.out) + "\n"
+
+    def header(self):
+        lines = ["/* Made by proto/gen_tables.py: each message's schema by its C name. */", "#pragma once",
+                 '#include "proto/schema.h"', ""]
+        lines += [f"extern const struct schema_message {m.c_name}_schema;" for m in self.messages]
+        return "\n".join(lines) + "\n"
 
 
 def load_gates(path):
@@ -401,12 +407,18 @@ def load_gates(path):
     return gates
 
 
+def read_files(path):
+    with open(path, "rb") as f:
+        return [File(d) for d in parse(f.read())[1]]
+
+
 def main():
-    descriptor_set, gates, output = sys.argv[1:]
-    with open(descriptor_set, "rb") as f:
-        files = [File(d) for d in parse(f.read())[1]]
-    with open(output, "w", encoding="utf-8") as f:
-        f.write(Writer(files, load_gates(gates)).write())
+    descriptor_set, gates, tables, header = sys.argv[1:]
+    writer = Writer(read_files(descriptor_set), load_gates(gates))
+    with open(tables, "w", encoding="utf-8") as f:
+        f.write(writer.write())
+    with open(header, "w", encoding="utf-8") as f:
+        f.write(writer.header())
 
 
 if __name__ == "__main__":
