@@ -135,6 +135,7 @@ void cache_ring_reset(struct cache_ring *r, int64_t floor_revision)
 {
 	while (r->first < r->next)
 		ring_forget(r);
+	r->first = ++r->next; /* so that readers who had seen everything are behind too */
 	r->floor_revision = floor_revision;
 }
 

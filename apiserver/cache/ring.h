@@ -67,7 +67,7 @@ void cache_ring_deinit(struct cache_ring *r);
  * maximum as long as its oldest event is younger than 75 s, else it forgets the oldest. Returns the
  * sequence number of the event. */
 uint64_t cache_ring_append(struct cache_ring *r, struct cache_event *e, int64_t now_ms);
-/* Forgets everything (after a relist); watchers behind will find themselves too old. */
+/* Forgets everything (after a relist): every reader will find itself too old. */
 void cache_ring_reset(struct cache_ring *r, int64_t floor_revision);
 /* The first sequence number whose event has a revision > `revision`. False when the ring no longer
  * knows all of them. */

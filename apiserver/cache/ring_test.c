@@ -52,7 +52,7 @@ static void test_seek(void **state)
 	assert_null(cache_ring_get(&r, 4));
 	cache_ring_reset(&r, 600);
 	assert_false(cache_ring_seek(&r, 599, &seq));
-	assert_true(cache_ring_seek(&r, 600, &seq) && seq == 4);
+	assert_true(cache_ring_seek(&r, 600, &seq) && seq == 5);
 	cache_ring_deinit(&r);
 }
 

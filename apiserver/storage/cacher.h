@@ -9,9 +9,12 @@
 #include "apiserver/cache/select.h"
 #include "apiserver/cache/tree.h"
 #include "apiserver/storage/store_client.h"
+#include "common/base/arena.h"
+#include "common/base/list.h"
 
 struct cacher;
 struct cacher_resource;
+struct cacher_feed;
 struct loop;
 
 /* Extracts what selectors see of a stored value: fills spec's labels and fields, allocated in `a`.
@@ -26,9 +29,10 @@ struct cacher_options {
 	size_t ring_bytes;  /* 0: a default; a resource's limit */
 };
 
-int cacher_new(const struct cacher_options *o, struct cacher **ret, struct err *err);
-/* Before the state loop runs, or on it. */
+struct cacher *cacher_new(const struct cacher_options *o);
+/* Begins to list and to watch. Before the state loop runs, or on it. */
 void cacher_start(struct cacher *c);
+/* On the state loop, or when no loop runs any more. */
 void cacher_free(struct cacher *c);
 /* The first list of the store is done: health. Any thread. */
 bool cacher_ready(const struct cacher *c);
@@ -61,5 +65,47 @@ typedef void (*cacher_fresh_cb)(void *arg, int code, const struct err *err, int6
 void cacher_fresh(struct cacher *c, struct loop *loop, int64_t revision, uint32_t timeout_ms,
                   cacher_fresh_cb cb, void *arg);
 
+/* The key of an object in the store: "<prefix>/<key_prefix>/" and the key below it. */
+void cacher_key(const struct cacher_resource *r, struct slice below, struct buf *ret);
+
 /* The store client, for writes and reads of old revisions. */
 struct store_client *cacher_store(struct cacher *c);
+
+/* --- watching: everything below belongs to the watcher's loop --------------------------------- */
+
+enum watcher_end {
+	WATCHER_TOO_OLD, /* it fell out of the ring, or the caches were filled anew */
+};
+
+/* One watch. The owner embeds it, fills the first part, and starts it. */
+struct watcher {
+	struct loop *loop;
+	struct cache_selection selection; /* what it points to is the owner's */
+	/* An event that the selection shows. `show_prev`: its object is event->prev, else
+	 * event->object; either way at event->revision. `shared`: frames on the event may be used
+	 * and left. Returns 1 to pause: the next event follows after watcher_resume. */
+	int (*event)(struct watcher *w, struct cache_event *e, enum cache_event_type type,
+	             bool show_prev, bool shared);
+	/* Everything up to what the loop knew has been delivered. May be NULL. */
+	void (*idle)(struct watcher *w);
+	void (*ended)(struct watcher *w, enum watcher_end why);
+
+	/* The feed's. */
+	struct list node;
+	struct cacher_feed *feed;
+	uint64_t next_seq;
+	bool paused;
+};
+
+/* Starts after `revision`. False when the ring does not reach back so far; *ret_floor is then the
+ * oldest revision that can be started from. */
+_must_use_ bool watcher_start(struct watcher *w, struct cacher_resource *r, int64_t revision,
+                              int64_t *ret_floor);
+/* Starts with what is there now: the snapshot first (the owner's to show and release), then what
+ * follows it. The watcher is paused until watcher_resume. */
+void watcher_start_now(struct watcher *w, struct cacher_resource *r, struct cacher_snapshot *ret);
+void watcher_resume(struct watcher *w);
+/* No callback follows. Stopping one that has ended, or is zeroed, does nothing. */
+void watcher_stop(struct watcher *w);
+/* The revision up to which the watcher has seen everything; 0 when events wait for it. */
+int64_t watcher_caught_up(struct watcher *w);

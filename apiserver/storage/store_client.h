@@ -70,26 +70,25 @@ void store_lease_grant(struct store_client *s, struct loop *loop, int64_t ttl_s,
                        void *arg);
 void store_compact(struct store_client *s, struct loop *loop, int64_t revision, store_cb cb,
                    void *arg);
-/* An unconditional transaction for the compactor: if the version of `key` is `version`, put value,
- * else kvs has the present state. */
+/* For the compactor: if the version of `key` is `version`, put value, else kvs has what is there.
+ */
 void store_put_version(struct store_client *s, struct loop *loop, struct slice key,
                        struct slice value, int64_t version, store_cb cb, void *arg);
 
-/* A watch of [key, end): a stream that reconnects by itself from the last revision it saw, one
- * batch of events a store revision or more, and progress. All callbacks on `loop`. */
+/* A watch of [key, end): a stream that reconnects by itself from the last revision it saw. All
+ * callbacks on `loop`. Progress answers are believed at the second one in a row: servers before
+ * etcd 3.4.25 and 3.5.8 may send one ahead of the events that it covers. */
 struct store_event {
 	bool is_delete;
-	struct store_kv kv;   /* mod_revision is the event's revision; no value on delete */
-	struct store_kv prev; /* valid when has_prev */
-	bool has_prev;
+	struct store_kv kv; /* mod_revision is the event's revision; no value on delete */
 };
 
 struct store_watch;
 struct store_watch_options {
 	struct slice key, end;
 	int64_t revision; /* the first revision wanted */
-	/* Events in revision order; `revision` is the newest of which everything has been seen. No
-	 * events: progress. */
+	/* Events in revision order; `revision` is the newest of which everything has been seen (at
+	 * least the last event's before). No events: progress. */
 	void (*events)(void *arg, const struct store_event *ev, size_t n, int64_t revision);
 	/* The revision to go on from is compacted: the watch has ended; relist and start anew. */
 	void (*compacted)(void *arg, int64_t compact_revision);
@@ -101,5 +100,5 @@ struct store_watch *store_watch_new(struct store_client *s, struct loop *loop,
                                     const struct store_watch_options *o);
 /* Asks the store for a progress answer. */
 void store_watch_progress(struct store_watch *w);
-/* No callback follows. On its loop. */
+/* No callback follows. On its loop, not from within its callbacks. */
 void store_watch_free(struct store_watch *w);

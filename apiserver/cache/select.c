@@ -1,0 +1,45 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "apiserver/cache/select.h"
+
+#include "common/codec/fields.h"
+#include "common/codec/labels.h"
+
+static const char *label_get(const void *o, const char *key)
+{
+	return cache_object_label(o, key);
+}
+
+static const char *field_get(const void *o, const char *field)
+{
+	return cache_object_field(o, field);
+}
+
+static bool key_matches(const struct cache_selection *s, const struct cache_object *o)
+{
+	struct slice key = cache_object_key(o);
+
+	return slice_has_prefix(key, s->key_prefix) && (!s->key.len || slice_eq(key, s->key));
+}
+
+bool cache_selection_matches(const struct cache_selection *s, const struct cache_object *o)
+{
+	return key_matches(s, o) && (!s->labels || label_selector_match(s->labels, label_get, o)) &&
+	       (!s->fields || field_selector_match(s->fields, field_get, o));
+}
+
+bool cache_selection_is_range(const struct cache_selection *s)
+{
+	return !s->key.len && (!s->labels || label_selector_empty(s->labels)) &&
+	       (!s->fields || !s->fields->n);
+}
+
+bool cache_selection_event(const struct cache_selection *s, const struct cache_event *e,
+                           enum cache_event_type *ret_type, bool *ret_prev)
+{
+	bool is = e->object && cache_selection_matches(s, e->object);
+	bool was = e->prev && cache_selection_matches(s, e->prev);
+
+	*ret_prev = !is;
+	*ret_type = !is ? CACHE_DELETED : was ? CACHE_MODIFIED : CACHE_ADDED;
+	return is || was;
+}
