@@ -9,16 +9,16 @@
 
 struct log_io {
 	void *ctx;
-	/* Creates the folder (0700) when it is missing and returns a handle of it; takes the lock
-	 * file for this process or fails with -EWOULDBLOCK. */
+	/* Creates the folder (0700) when it is missing and returns a handle of it. */
 	int (*open_dir)(void *ctx, const char *path);
-	/* Releases the lock and the handle. */
-	void (*close_dir)(void *ctx, int dir);
+	/* Locks a file for this process until the returned handle is closed; -EWOULDBLOCK. */
+	int (*lock)(void *ctx, int dir, const char *name);
 	int (*sync_dir)(void *ctx, int dir);
 	/* Calls `each` with every name in the folder, in any order. */
 	int (*list)(void *ctx, int dir, void (*each)(void *arg, const char *name), void *arg);
 	/* Read and write; `create`: new, 0600, fails when it exists. */
 	int (*open)(void *ctx, int dir, const char *name, bool create);
+	/* Any handle. */
 	void (*close)(void *ctx, int fd);
 	int64_t (*size)(void *ctx, int fd);
 	/* Like their namesakes; may be short. */
