@@ -16,6 +16,7 @@
  * Bounded: headers, bodies, streams, requests that are pipelined (one at a time is handled), bytes
  * queued (the handler honours http_write's answer), time until the headers are complete, idle time,
  * and floods of HTTP/2 control frames. */
+#include "common/base/arena.h"
 #include "common/base/buf.h"
 #include "common/net/loop.h"
 #include "common/net/tls.h"
@@ -77,11 +78,14 @@ struct http_server_options {
 };
 
 void http_server_new(const struct http_server_options *o, struct http_server **ret);
-/* Before the loop runs, or on it. port 0 picks one; *ret_port may be NULL. Again with another loop
- * and the same port adds that loop. */
+/* Accepts on `loop` and spreads the connections over it and all added loops. Before the loop runs,
+ * or on it. port 0 picks one; *ret_port may be NULL. All
+ * listeners of a server are on one loop. */
 int http_server_listen(struct http_server *s, struct loop *loop, const char *address, int port,
                        int *ret_port, struct err *err);
-/* The same on a unix socket's path. */
+/* Lets another loop serve connections too. Before the loops run. */
+void http_server_add_loop(struct http_server *s, struct loop *loop);
+/* The same as http_server_listen on a unix socket's path. */
 int http_server_listen_unix(struct http_server *s, struct loop *loop, const char *path,
                             struct err *err);
 /* Takes a connected stream socket (the loop's thread). */
@@ -98,9 +102,9 @@ uint32_t http_server_connections(const struct http_server *s);
 /* Value of the first header called `name` (lower case); data NULL when absent. */
 struct slice http_header_get(const struct http_exchange *x, const char *name);
 
-/* The answer: any http_header, then http_reply, or http_start + http_write ... + http_end. Bytes
- * are queued and leave at the end of the turn. */
-void http_header(struct http_exchange *x, const char *name, const char *value);
+/* The answer: any http_set_header, then http_reply, or http_start + http_write ... + http_end.
+ * Bytes are queued and leave at the end of the turn. */
+void http_set_header(struct http_exchange *x, const char *name, const char *value);
 /* content_length < 0: not known (chunked, or until the connection closes for HTTP/1.0). */
 void http_start(struct http_exchange *x, int status, const char *content_type,
                 int64_t content_length);
