@@ -77,7 +77,7 @@ static void split(const char *text, char *resource, size_t bytes, const char **r
 }
 
 /* One verb, group, resource and name (NULL: any name). "*" is covered by "*" only, but for
- * "<resource>/*", which no list of single subresources can cover either. */
+ * all subresources of a resource, which no list of single subresources can cover either. */
 static bool covers_resource(const struct rbac_rules *owner, const char *verb, const char *group,
                             const char *resource, const char *name)
 {
