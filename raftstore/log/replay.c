@@ -34,7 +34,8 @@ struct scan {
 	char name[SEGMENT_NAME_BYTES];
 	struct slice bytes;
 	uint64_t at;
-	bool first, last; /* of the log's segments */
+	bool first, last;          /* of the log's segments */
+	const struct scan *before; /* the segment before it */
 };
 
 static int corrupt(const struct scan *s, struct err *err, const char *what)
@@ -180,6 +181,16 @@ static int cut_tail(struct scan *s, struct err *err)
 	return 0;
 }
 
+/* The header is durable before the segment gets its name, so it is never torn. A good header that
+ * follows another record than the last one read shows where the segment before it is damaged. */
+static int bad_start(const struct scan *s, struct err *err)
+{
+	struct record rec;
+	if (s->before && record_read(s->bytes, (struct record_place){s->number, 0}, &rec))
+		return corrupt(s->before, err, "a record does not match its checksum");
+	return corrupt(s, err, "the segment header does not match its checksum");
+}
+
 static int scan_records(struct scan *s, struct err *err)
 {
 	struct raftlog *l = s->l;
@@ -193,11 +204,8 @@ static int scan_records(struct scan *s, struct err *err)
 		l->chain = rec.crc;
 		s->at += rec.total_bytes;
 	}
-	/* The header is durable before the segment gets its name. */
 	if (s->at == 0)
-		return corrupt(s, err,
-		               "the segment header does not match its checksum or its "
-		               "predecessor's last record");
+		return bad_start(s, err);
 	return s->last ? cut_tail(s, err) : 0;
 }
 
@@ -236,20 +244,23 @@ int log_replay(struct raftlog *l, struct raftlog_boot *boot, struct err *err)
 		r = log_errno(err, r, "cannot list", l->opt.dir);
 	if (numbers.n)
 		qsort(numbers.at, numbers.n, sizeof(*numbers.at), by_number);
+	struct scan scans[2];
 	for (size_t i = 0; r == 0 && i < numbers.n; i++) {
 		if (i && numbers.at[i] != numbers.at[i - 1] + 1) {
 			r = err_set(err, ERR_CORRUPT, "log segment %016" PRIx64 ".seg is missing",
 			            numbers.at[i - 1] + 1);
 			break;
 		}
-		struct scan s = {
+		struct scan *s = &scans[i % 2];
+		*s = (struct scan){
 		    .l = l,
 		    .boot = boot,
 		    .number = numbers.at[i],
 		    .first = i == 0,
 		    .last = i + 1 == numbers.n,
+		    .before = i ? &scans[(i - 1) % 2] : NULL,
 		};
-		r = read_segment(&s, err);
+		r = read_segment(s, err);
 	}
 	vec_deinit(&numbers);
 	boot->hard_state = l->hard_state;
