@@ -8,7 +8,7 @@
 #include <stdint.h>
 #include "common/base/arena.h"
 
-enum { NAMES_MAX = 4 };
+enum { NAMES_MAX = 6 };
 
 size_t names_dns1123_label(const char *s, struct arena *a, const char *ret[NAMES_MAX]);
 size_t names_dns1123_subdomain(const char *s, struct arena *a, const char *ret[NAMES_MAX]);

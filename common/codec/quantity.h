@@ -15,6 +15,7 @@ struct quantity {
 	__int128 value;
 	int32_t scale;
 	enum quantity_format format;
+	bool reformat; /* upstream does not keep the text that was parsed, but writes the canonical one */
 };
 
 /* Enough for any canonical form that quantity_format_text writes. */
@@ -33,6 +34,8 @@ size_t quantity_format_text(const struct quantity *q, char out[QUANTITY_BYTES]);
 /* Rounded away from zero, saturating at the ends of int64. */
 int64_t quantity_value(const struct quantity *q);
 int64_t quantity_milli(const struct quantity *q);
+/* Rounds away from zero to a multiple of 10^scale (resource lists are kept in milli units). */
+void quantity_round_up(struct quantity *q, int32_t scale);
 /* In units of 10^scale: quantity_scaled(q, -3) is quantity_milli(q). */
 int64_t quantity_scaled(const struct quantity *q, int32_t scale);
 double quantity_double(const struct quantity *q);
@@ -48,5 +51,5 @@ void quantity_add(struct quantity *a, const struct quantity *b);
 void quantity_sub(struct quantity *a, const struct quantity *b);
 void quantity_neg(struct quantity *q);
 
-/* On the texts that API objects hold: <0, 0, >0; false when a text is malformed. */
+/* On the texts that API objects hold: <0, 0, >0; a malformed text counts as 0. */
 int quantity_cmp_text(const char *a, const char *b);
