@@ -22,7 +22,7 @@ static uint32_t crc_portable(uint32_t crc, const uint8_t *p, size_t n)
 
 #ifdef __x86_64__
 __attribute__((target("sse4.2"))) static uint32_t crc_sse42(uint32_t crc, const uint8_t *p,
-							     size_t n)
+                                                            size_t n)
 {
 	uint64_t c = crc, w;
 

@@ -7,8 +7,8 @@ static const struct unit {
 	const char *name;
 	uint64_t ns;
 } units[] = {
-    {"ns", 1},		 {"us", 1000},		 {"\xc2\xb5s", 1000},	   {"\xce\xbcs", 1000},
-    {"ms", 1000000},	 {"s", 1000000000},	 {"m", 60000000000},	   {"h", 3600000000000},
+    {"ns", 1},       {"us", 1000},      {"\xc2\xb5s", 1000}, {"\xce\xbcs", 1000},
+    {"ms", 1000000}, {"s", 1000000000}, {"m", 60000000000},  {"h", 3600000000000},
 };
 
 static int invalid(struct err *err, struct slice text)
@@ -28,8 +28,8 @@ static int parse_unit(struct slice text, struct slice *s, uint64_t *ret_ns, stru
 	while (n < s->len && s->data[n] != '.' && !is_digit(s->data[n]))
 		n++;
 	if (n == 0)
-		return err_set(err, ERR_BAD_REQUEST,
-			       "time: missing unit in duration \"%.*s\"", SLICE_FMT(text));
+		return err_set(err, ERR_BAD_REQUEST, "time: missing unit in duration \"%.*s\"",
+		               SLICE_FMT(text));
 	struct slice name = slice_of(s->data, n);
 	for (size_t i = 0; i < ARRAY_LEN(units); i++) {
 		if (slice_eq_str(name, units[i].name)) {
@@ -39,7 +39,7 @@ static int parse_unit(struct slice text, struct slice *s, uint64_t *ret_ns, stru
 		}
 	}
 	return err_set(err, ERR_BAD_REQUEST, "time: unknown unit \"%.*s\" in duration \"%.*s\"",
-		       SLICE_FMT(name), SLICE_FMT(text));
+	               SLICE_FMT(name), SLICE_FMT(text));
 }
 
 /* One "12.5s"; adds it to *sum, which stays within 2^63. */
@@ -119,7 +119,7 @@ static size_t format_fraction(uint64_t value, int digits, const char *unit, char
 	while (n > 0 && text[n - 1] == '0')
 		n--;
 	return (size_t)snprintf(out, DURATION_BYTES, "%llu%s%.*s%s",
-				(unsigned long long)(value / pow), n ? "." : "", n, text, unit);
+	                        (unsigned long long)(value / pow), n ? "." : "", n, text, unit);
 }
 
 size_t duration_format(int64_t ns, char out[DURATION_BYTES])
@@ -165,22 +165,22 @@ size_t duration_format_human(int64_t sec, char out[DURATION_BYTES])
 		n = snprintf(out, DURATION_BYTES, "%llds", s);
 	else if (minutes < 10)
 		n = s % 60 ? snprintf(out, DURATION_BYTES, "%lldm%llds", minutes, s % 60)
-			   : snprintf(out, DURATION_BYTES, "%lldm", minutes);
+		           : snprintf(out, DURATION_BYTES, "%lldm", minutes);
 	else if (minutes < 180)
 		n = snprintf(out, DURATION_BYTES, "%lldm", minutes);
 	else if (hours < 8)
 		n = minutes % 60 ? snprintf(out, DURATION_BYTES, "%lldh%lldm", hours, minutes % 60)
-				 : snprintf(out, DURATION_BYTES, "%lldh", hours);
+		                 : snprintf(out, DURATION_BYTES, "%lldh", hours);
 	else if (hours < 48)
 		n = snprintf(out, DURATION_BYTES, "%lldh", hours);
 	else if (hours < 192)
 		n = hours % 24 ? snprintf(out, DURATION_BYTES, "%lldd%lldh", days, hours % 24)
-			       : snprintf(out, DURATION_BYTES, "%lldd", days);
+		               : snprintf(out, DURATION_BYTES, "%lldd", days);
 	else if (days < 365 * 2)
 		n = snprintf(out, DURATION_BYTES, "%lldd", days);
 	else if (days < 365 * 8)
 		n = days % 365 ? snprintf(out, DURATION_BYTES, "%lldy%lldd", days / 365, days % 365)
-			       : snprintf(out, DURATION_BYTES, "%lldy", days / 365);
+		               : snprintf(out, DURATION_BYTES, "%lldy", days / 365);
 	else
 		n = snprintf(out, DURATION_BYTES, "%lldy", days / 365);
 	return (size_t)n;

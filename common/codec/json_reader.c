@@ -8,10 +8,10 @@
 void json_reader_init(struct json_reader *r, struct slice text, struct arena *a)
 {
 	*r = (struct json_reader){.p = text.data,
-				  .start = text.data,
-				  .end = text.data + text.len,
-				  .arena = a,
-				  .err.code = ERR_OK};
+	                          .start = text.data,
+	                          .end = text.data + text.len,
+	                          .arena = a,
+	                          .err.code = ERR_OK};
 }
 
 /* Quotes the offending byte as Go's scanner does. */
@@ -105,7 +105,7 @@ static bool read_literal(struct json_reader *r, const char *word)
 			if (i == 0)
 				return fail_at(r, p, "looking for beginning of value");
 			snprintf(context, sizeof(context), "in literal %s (expecting '%c')", word,
-				 word[i]);
+			         word[i]);
 			return fail_at(r, p, context);
 		}
 	}
@@ -135,8 +135,8 @@ static bool scan_number(struct json_reader *r, bool *ret_integer)
 	if (p < end && *p == '-')
 		p++;
 	if (p >= end || *p < '0' || *p > '9')
-		return fail_at(r, p, p > r->p ? "in numeric literal"
-					      : "looking for beginning of value");
+		return fail_at(r, p,
+		               p > r->p ? "in numeric literal" : "looking for beginning of value");
 	if (*p == '0')
 		p++;
 	else
@@ -175,7 +175,7 @@ bool json_read_number(struct json_reader *r, struct json_number *ret)
 		return false;
 
 	struct json_number n = {.text = slice_of(start, (size_t)(r->p - start)),
-				.integer = integer};
+	                        .integer = integer};
 	if (integer) {
 		bool neg = *start == '-', fits = true;
 		uint64_t v = 0;
@@ -218,9 +218,9 @@ static int hex4(const uint8_t *p)
 
 	for (int i = 0; i < 4; i++) {
 		uint8_t c = p[i], lower = c | 0x20;
-		int d = c >= '0' && c <= '9'		? c - '0'
-			: lower >= 'a' && lower <= 'f' ? lower - 'a' + 10
-						       : -1;
+		int d = c >= '0' && c <= '9'           ? c - '0'
+		        : lower >= 'a' && lower <= 'f' ? lower - 'a' + 10
+		                                       : -1;
 		if (d < 0)
 			return -1;
 		v = v << 4 | d;
@@ -233,7 +233,7 @@ static bool check_hex4(struct json_reader *r, const uint8_t *p)
 {
 	for (int i = 0; i < 4; i++)
 		if (p + i >= r->end || !((p[i] >= '0' && p[i] <= '9') ||
-					 ((p[i] | 0x20) >= 'a' && (p[i] | 0x20) <= 'f')))
+		                         ((p[i] | 0x20) >= 'a' && (p[i] | 0x20) <= 'f')))
 			return fail_at(r, p + i, "in \\u hexadecimal character escape");
 	return true;
 }
@@ -329,7 +329,7 @@ static bool read_string(struct json_reader *r, struct slice *ret)
 		return false;
 	r->p = close + 1;
 	*ret = plain ? slice_of(start, (size_t)(close - start))
-		     : decode_string(r->arena, start, close);
+	             : decode_string(r->arena, start, close);
 	return true;
 }
 
@@ -489,8 +489,9 @@ bool json_read_raw(struct json_reader *r, struct slice *ret)
 		}
 		if (!r->first) {
 			if (r->p >= r->end || *r->p != ',')
-				return fail_at(r, r->p, object ? "after object key:value pair"
-							       : "after array element");
+				return fail_at(r, r->p,
+				               object ? "after object key:value pair"
+				                      : "after array element");
 			r->p = skip_space(r->p + 1, r->end);
 		}
 		r->first = false;
@@ -547,7 +548,7 @@ void json_report_add(struct json_report *rep, const char *fmt, ...)
 		size_t cap = rep->cap ? rep->cap * 2 : 8;
 
 		rep->at = arena_grow(rep->arena, rep->at, rep->cap * sizeof(*rep->at),
-				     cap * sizeof(*rep->at));
+		                     cap * sizeof(*rep->at));
 		rep->cap = cap;
 	}
 	rep->at[rep->n++] = text;

@@ -18,9 +18,9 @@ static inline size_t json_plain_run(const uint8_t *p, const uint8_t *end)
 	for (; end - p >= 16; p += 16) {
 		__m128i v = _mm_loadu_si128((const __m128i *)p);
 		/* Signed: bytes from 0x80 are negative, hence below 0x20 as well. */
-		__m128i bad = _mm_or_si128(_mm_cmplt_epi8(v, low),
-					   _mm_or_si128(_mm_cmpeq_epi8(v, quote),
-							_mm_cmpeq_epi8(v, slash)));
+		__m128i bad =
+		    _mm_or_si128(_mm_cmplt_epi8(v, low),
+		                 _mm_or_si128(_mm_cmpeq_epi8(v, quote), _mm_cmpeq_epi8(v, slash)));
 		int mask = _mm_movemask_epi8(bad);
 		if (mask)
 			return (size_t)(p - start) + (size_t)__builtin_ctz((unsigned)mask);
@@ -45,9 +45,9 @@ static inline size_t json_safe_run(const uint8_t *p, const uint8_t *end)
 		/* '<' and '>' differ in the bit of value 2 only. */
 		__m128i bad = _mm_or_si128(
 		    _mm_or_si128(_mm_cmplt_epi8(v, low),
-				 _mm_cmpeq_epi8(_mm_or_si128(v, _mm_set1_epi8(2)), angle)),
-		    _mm_or_si128(_mm_cmpeq_epi8(v, amp), _mm_or_si128(_mm_cmpeq_epi8(v, quote),
-								      _mm_cmpeq_epi8(v, slash))));
+		                 _mm_cmpeq_epi8(_mm_or_si128(v, _mm_set1_epi8(2)), angle)),
+		    _mm_or_si128(_mm_cmpeq_epi8(v, amp),
+		                 _mm_or_si128(_mm_cmpeq_epi8(v, quote), _mm_cmpeq_epi8(v, slash))));
 		int mask = _mm_movemask_epi8(bad);
 		if (mask)
 			return (size_t)(p - start) + (size_t)__builtin_ctz((unsigned)mask);

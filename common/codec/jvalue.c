@@ -80,7 +80,7 @@ struct jvalue *jvalue_copy(struct arena *a, const struct jvalue *v)
 	case JVALUE_OBJECT:
 		for (uint32_t i = 0; i < v->n; i++)
 			jvalue_setn(a, c, slice_of(v->members[i].key, v->members[i].key_len),
-				    jvalue_copy(a, v->members[i].value));
+			            jvalue_copy(a, v->members[i].value));
 		break;
 	case JVALUE_DOUBLE:
 		c->d = v->d;
@@ -208,7 +208,7 @@ static void grow_members(struct arena *a, struct jvalue *obj)
 	uint32_t cap = obj->cap ? obj->cap * 2 : 4;
 
 	obj->members = arena_grow(a, obj->members, obj->cap * sizeof(struct jmember),
-				  cap * sizeof(struct jmember));
+	                          cap * sizeof(struct jmember));
 	obj->cap = cap;
 	if (cap > INDEX_FROM) {
 		obj->index = arena_alloc(a, index_slots(obj) * sizeof(*obj->index));
@@ -217,15 +217,15 @@ static void grow_members(struct arena *a, struct jvalue *obj)
 }
 
 static void add_member(struct arena *a, struct jvalue *obj, struct slice key, uint32_t hash,
-		       struct jvalue *value)
+                       struct jvalue *value)
 {
 	if (obj->n == obj->cap)
 		grow_members(a, obj);
-	obj->members[obj->n] =
-	    (struct jmember){.key = arena_strndup(a, key.data ? (const char *)key.data : "", key.len),
-			     .key_len = (uint32_t)key.len,
-			     .hash = hash,
-			     .value = value};
+	obj->members[obj->n] = (struct jmember){
+	    .key = arena_strndup(a, key.data ? (const char *)key.data : "", key.len),
+	    .key_len = (uint32_t)key.len,
+	    .hash = hash,
+	    .value = value};
 	if (obj->index)
 		index_add(obj, obj->n);
 	obj->n++;
@@ -272,7 +272,7 @@ void jvalue_insert(struct arena *a, struct jvalue *arr, size_t i, struct jvalue 
 		uint32_t cap = arr->cap ? arr->cap * 2 : 4;
 
 		arr->items = arena_grow(a, arr->items, arr->cap * sizeof(*arr->items),
-					cap * sizeof(*arr->items));
+		                        cap * sizeof(*arr->items));
 		arr->cap = cap;
 	}
 	memmove(arr->items + i + 1, arr->items + i, (arr->n - i) * sizeof(*arr->items));

@@ -27,10 +27,10 @@ static char *place_text(struct arena *a, const struct place *at)
 }
 
 static struct jvalue *read_value(struct json_reader *r, struct json_report *report,
-				 const struct place *parent);
+                                 const struct place *parent);
 
 static struct jvalue *read_object(struct json_reader *r, struct json_report *report,
-				  const struct place *parent)
+                                  const struct place *parent)
 {
 	struct jvalue *obj = jvalue_object(r->arena);
 	struct slice key;
@@ -48,13 +48,13 @@ static struct jvalue *read_object(struct json_reader *r, struct json_report *rep
 		jvalue_setn(r->arena, obj, key, v);
 		if (report && obj->n == before)
 			json_report_add(report, "duplicate field \"%s\"",
-					place_text(report->arena, &here));
+			                place_text(report->arena, &here));
 	}
 	return r->failed ? NULL : obj;
 }
 
 static struct jvalue *read_array(struct json_reader *r, struct json_report *report,
-				 const struct place *parent)
+                                 const struct place *parent)
 {
 	struct jvalue *arr = jvalue_array(r->arena);
 
@@ -84,7 +84,7 @@ static struct jvalue *read_number(struct json_reader *r)
 }
 
 static struct jvalue *read_value(struct json_reader *r, struct json_report *report,
-				 const struct place *parent)
+                                 const struct place *parent)
 {
 	bool b;
 	struct slice s;
@@ -114,7 +114,7 @@ struct jvalue *jvalue_read(struct json_reader *r, struct json_report *report)
 }
 
 int jvalue_parse(struct slice json, struct arena *a, struct json_report *report,
-		 struct jvalue **ret, struct err *err)
+                 struct jvalue **ret, struct err *err)
 {
 	struct json_reader r;
 

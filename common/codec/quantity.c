@@ -182,8 +182,8 @@ int quantity_parse(struct slice text, struct quantity *ret, struct err *err)
 
 	if (!split(text, &p))
 		return err_set(err, ERR_BAD_REQUEST,
-			       "quantities must match the regular expression "
-			       "'^([+-]?[0-9.]+)([eEinumkKMGTP]*[-+]?[0-9]*)$'");
+		               "quantities must match the regular expression "
+		               "'^([+-]?[0-9.]+)([eEinumkKMGTP]*[-+]?[0-9]*)$'");
 	if (!parse_suffix(p.suffix, &s))
 		return err_set(err, ERR_BAD_REQUEST, "unable to parse quantity's suffix");
 
@@ -191,7 +191,8 @@ int quantity_parse(struct slice text, struct quantity *ret, struct err *err)
 	add_digits(p.whole, &v, &n, &dropped_whole, &lost);
 	add_digits(p.fraction, &v, &n, &dropped, &lost);
 	q.value = p.neg ? -v : v;
-	q.scale = s.exp10 + dropped_whole - ((int32_t)MIN(p.fraction.len, (size_t)SCALE_MAX) - dropped);
+	q.scale =
+	    s.exp10 + dropped_whole - ((int32_t)MIN(p.fraction.len, (size_t)SCALE_MAX) - dropped);
 	if (s.exp2) {
 		/* Make room for up to 60 bits: what stands behind nano is rounded away anyway. */
 		while (q.value > I128_MAX >> 61 || q.value < -(I128_MAX >> 61)) {
@@ -287,7 +288,8 @@ size_t quantity_format_text(const struct quantity *q, char out[QUANTITY_BYTES])
 			return format_binary(units, out);
 	}
 	return format_decimal(q->value, q->scale,
-			      q->format == QUANTITY_BINARY_SI ? QUANTITY_DECIMAL_SI : q->format, out);
+	                      q->format == QUANTITY_BINARY_SI ? QUANTITY_DECIMAL_SI : q->format,
+	                      out);
 }
 
 int64_t quantity_scaled(const struct quantity *q, int32_t scale)

@@ -15,7 +15,8 @@ struct quantity {
 	__int128 value;
 	int32_t scale;
 	enum quantity_format format;
-	bool reformat; /* upstream does not keep the text that was parsed, but writes the canonical one */
+	bool reformat; /* upstream does not keep the text that was parsed, but writes the canonical
+	                  one */
 };
 
 /* Enough for any canonical form that quantity_format_text writes. */

@@ -61,21 +61,21 @@ static bool take_byte(struct slice *s, uint8_t c)
 
 /* Go's words for a value that a layout cannot read: where it stopped and at which element. */
 static int mismatch(struct err *err, struct slice text, const char *layout, struct slice rest,
-		    const char *elem)
+                    const char *elem)
 {
 	return err_set(err, ERR_BAD_REQUEST,
-		       "parsing time \"%.*s\" as \"%s\": cannot parse \"%.*s\" as \"%s\"",
-		       SLICE_FMT(text), layout, SLICE_FMT(rest), elem);
+	               "parsing time \"%.*s\" as \"%s\": cannot parse \"%.*s\" as \"%s\"",
+	               SLICE_FMT(text), layout, SLICE_FMT(rest), elem);
 }
 
 static int out_of_range(struct err *err, struct slice text, const char *what)
 {
 	return err_set(err, ERR_BAD_REQUEST, "parsing time \"%.*s\": %s out of range",
-		       SLICE_FMT(text), what);
+	               SLICE_FMT(text), what);
 }
 
 static int parse_offset(struct slice text, const char *layout, struct slice *s, int *ret_sec,
-			struct err *err)
+                        struct err *err)
 {
 	struct slice at = *s;
 	int h, m;
@@ -111,13 +111,13 @@ static size_t take_fraction(struct slice *s, int32_t *ret_nsec)
 }
 
 static int parse(struct slice text, const char *layout, bool micro, struct time_spec *ret,
-		 struct err *err)
+                 struct err *err)
 {
 	static const struct {
 		const char *elem;
 		uint8_t digits, before;
 	} parts[] = {{"2006", 4, 0}, {"01", 2, '-'}, {"02", 2, '-'},
-		     {"15", 2, 'T'}, {"04", 2, ':'}, {"05", 2, ':'}};
+	             {"15", 2, 'T'}, {"04", 2, ':'}, {"05", 2, ':'}};
 	struct slice s = text, at;
 	int v[6], offset, k;
 	int32_t nsec = 0;
@@ -142,13 +142,16 @@ static int parse(struct slice text, const char *layout, bool micro, struct time_
 		return k;
 	if (s.len)
 		return err_set(err, ERR_BAD_REQUEST, "parsing time \"%.*s\": extra text: \"%.*s\"",
-			       SLICE_FMT(text), SLICE_FMT(s));
+		               SLICE_FMT(text), SLICE_FMT(s));
 	if (v[1] < 1 || v[1] > 12)
 		return out_of_range(err, text, "month");
 	if (v[2] < 1 || v[2] > days_in_month(v[0], v[1]))
 		return out_of_range(err, text, "day");
 	if (v[3] > 23 || v[4] > 59 || v[5] > 59)
-		return out_of_range(err, text, v[3] > 23 ? "hour" : v[4] > 59 ? "minute" : "second");
+		return out_of_range(err, text,
+		                    v[3] > 23   ? "hour"
+		                    : v[4] > 59 ? "minute"
+		                                : "second");
 	*ret = (struct time_spec){
 	    .sec = days_of(v[0], v[1], v[2]) * 86400 + v[3] * 3600 + v[4] * 60 + v[5] - offset,
 	    .nsec = nsec,
