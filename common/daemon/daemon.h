@@ -54,7 +54,7 @@ struct daemon {
 	bool stopping;
 	/* the flags that every daemon has */
 	int64_t verbosity;
-	const char *logging_format, *version_flag;
+	const char *logging_format;
 	bool logtostderr;
 };
 
