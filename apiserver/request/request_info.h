@@ -7,6 +7,9 @@
 /* Splits `query_text` ("a=b&c=d", as it came) into r->query, decoded as a form. */
 void request_parse_query(struct request *r, struct slice query_text);
 
+/* A boolean as upstream reads it from a query: anything but absent, "false" and "0" is true. */
+bool request_query_bool(const struct request *r, const char *name);
+
 /* From method, path and query: is_resource, verb, verb_name, prefix, group, version, ns, resource,
  * subresource, name, parts. Total: what does not look like a resource is a non-resource path. */
 void request_info_parse(struct request *r);
