@@ -258,13 +258,15 @@ static void finish_reset(struct raftlog *l, struct queued *q, int result, const 
 /* Makes queue items [from, to), which are encoded, durable. */
 static int flush(struct raftlog *l, struct queue *q, size_t from, size_t to, struct err *err)
 {
-	if (l->out.len == 0)
+	if (from == to)
 		return 0;
-	int r = write_group(l, q->at[from].seq, err);
-	if (r < 0)
-		return r;
-	publish(l);
-	recover(l);
+	if (l->out.len) { /* else all of them are empty */
+		int r = write_group(l, q->at[from].seq, err);
+		if (r < 0)
+			return r;
+		publish(l);
+		recover(l);
+	}
 	uint64_t seq = 0;
 	for (size_t i = from; i < to; i++) {
 		seq = MAX(seq, q->at[i].seq);
