@@ -153,7 +153,8 @@ struct raft_event {
 			struct raft_mark mark;
 			bool ok;
 		} snapshot_done;
-		/* RAFT_SNAPSHOT_SENT: the transfer to a peer has ended. */
+		/* RAFT_SNAPSHOT_SENT: the transfer to a peer has ended, one way or the other; until
+		 * the shell says so the peer gets no entries. */
 		struct {
 			uint64_t to;
 			bool ok;

@@ -1,0 +1,213 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Clusters under seeded chaos; the checks are in tests/lib/raft_cluster.h. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+#include <stdio.h>
+#include "tests/lib/raft_cluster.h"
+
+static struct cluster cluster;
+
+static void test_one_member(void **state)
+{
+	struct cluster *c = &cluster;
+	cluster_init(c, 1, 1);
+	struct cluster_node *n = &c->nodes[0];
+	cluster_run(c, 20);
+	assert_ptr_equal(cluster_leader(c), n);
+	assert_int_equal(n->applied, 1);
+	assert_int_equal(cluster_read(c, n), 0);
+	assert_int_equal(n->reads_done, 1); /* at once */
+	for (uint64_t i = 0; i < 100; i++)
+		assert_int_equal(cluster_propose(c, n, i), 0);
+	assert_int_equal(n->applied, 1);
+	cluster_run(c, 20);
+	assert_int_equal(n->applied, 101);
+	assert_true(n->deadline_ms == UINT64_MAX); /* an idle member never wakes */
+	cluster_crash(c, 0);
+	cluster_start(c, 0);
+	cluster_run(c, 20);
+	assert_int_equal(n->applied, 102);
+	assert_int_equal(raft_status(n->raft).term, 2);
+	cluster_deinit(c);
+}
+
+static void test_three_members(void **state)
+{
+	struct cluster *c = &cluster;
+	cluster_init(c, 3, 2);
+	cluster_run(c, 4000);
+	struct cluster_node *leader = cluster_leader(c);
+	assert_non_null(leader);
+	for (uint64_t i = 0; i < 500; i++)
+		assert_int_equal(cluster_propose(c, leader, i), 0);
+	cluster_run(c, 200);
+	for (unsigned i = 0; i < 3; i++) {
+		assert_int_equal(c->nodes[i].applied, 501);
+		assert_int_equal(cluster_read(c, &c->nodes[i]), 0);
+		assert_int_equal(raft_status(c->nodes[i].raft).leader, leader->id);
+	}
+	cluster_run(c, 200);
+	for (unsigned i = 0; i < 3; i++)
+		assert_int_equal(c->nodes[i].reads_done, 1);
+	assert_int_equal(cluster_propose(c, &c->nodes[leader->id % 3], 1), -ERR_UNAVAILABLE);
+	cluster_deinit(c);
+}
+
+/* Check-quorum: who leads nobody says so. Pre-vote: who was away disturbs nobody. */
+static void test_isolated_leader(void **state)
+{
+	struct cluster *c = &cluster;
+	cluster_init(c, 3, 3);
+	cluster_run(c, 4000);
+	struct cluster_node *old = cluster_leader(c);
+	assert_non_null(old);
+	for (unsigned i = 1; i <= 3; i++)
+		c->cut[old->id][i] = c->cut[i][old->id] = true;
+	assert_int_equal(cluster_read(c, old), 0); /* cannot be confirmed */
+	assert_int_equal(cluster_propose(c, old, 7), 0);
+	cluster_run(c, 5000);
+	assert_int_not_equal(old->raft->role, RAFT_LEADER);
+	assert_int_equal(old->reads_done, 0);
+	assert_int_equal(old->reads_failed, 1);
+	struct cluster_node *leader = cluster_leader(c);
+	assert_non_null(leader);
+	assert_ptr_not_equal(leader, old);
+	uint64_t term = leader->raft->hard.term;
+	assert_int_equal(cluster_propose(c, leader, 8), 0);
+	cluster_run(c, 10000);
+	cluster_heal(c);
+	cluster_run(c, 3000);
+	assert_ptr_equal(cluster_leader(c), leader);
+	assert_int_equal(leader->raft->hard.term, term);
+	assert_int_equal(old->applied, leader->applied);
+	cluster_deinit(c);
+}
+
+static void test_backpressure(void **state)
+{
+	struct cluster *c = &cluster;
+	cluster_init(c, 1, 4);
+	cluster_run(c, 20);
+	struct raft *r = c->nodes[0].raft;
+	r->opt.uncommitted_limit_bytes = 100;
+	unsigned n = 0;
+	while (cluster_propose(c, &c->nodes[0], n) == 0)
+		n++;
+	assert_int_equal(n, 12);
+	struct raft_status before = raft_status(r);
+	assert_int_equal(cluster_propose(c, &c->nodes[0], n), -ERR_TOO_MANY_REQUESTS);
+	struct raft_status after = raft_status(r);
+	assert_int_equal(before.last, after.last);
+	assert_int_equal(before.uncommitted_bytes, after.uncommitted_bytes);
+	cluster_run(c, 20);
+	assert_int_equal(raft_status(r).uncommitted_bytes, 0);
+	assert_int_equal(cluster_propose(c, &c->nodes[0], n), 0);
+	cluster_deinit(c);
+}
+
+static void test_lagging_member_gets_snapshot(void **state)
+{
+	struct cluster *c = &cluster;
+	cluster_init(c, 3, 5);
+	cluster_run(c, 4000);
+	struct cluster_node *leader = cluster_leader(c);
+	unsigned away = leader->id % 3;
+	cluster_crash(c, away);
+	for (uint64_t i = 0; i < 200; i++)
+		assert_int_equal(cluster_propose(c, leader, i), 0);
+	cluster_run(c, 500);
+	cluster_compact(c, leader, leader->applied - 10);
+	cluster_start(c, away);
+	cluster_run(c, 3000);
+	assert_true(c->snapshots > 0);
+	assert_int_equal(c->nodes[away].applied, leader->applied);
+	assert_int_equal(cluster_propose(c, leader, 1), 0);
+	cluster_run(c, 500);
+	assert_int_equal(c->nodes[away].applied, leader->applied);
+	cluster_deinit(c);
+}
+
+static void chaos_turn(struct cluster *c)
+{
+	uint64_t dice = rng_below(&c->rng, 2000);
+	unsigned node = (unsigned)rng_below(&c->rng, c->n);
+	struct cluster_node *n = &c->nodes[node];
+	if (dice < 2)
+		cluster_crash(c, node);
+	else if (dice < 8)
+		cluster_start(c, node);
+	else if (dice < 12)
+		c->cut[node + 1][1 + rng_below(&c->rng, c->n)] ^= true; /* one way */
+	else if (dice == 12)
+		memset(c->cut, 0, sizeof(c->cut));
+	else if (dice < 200 && n->raft)
+		ERR_IGNORE(cluster_propose(c, n, dice)); /* followers refuse */
+	else if (dice < 260 && n->raft)
+		ERR_IGNORE(cluster_read(c, n)); /* without a leader refused */
+	else if (dice < 264 && n->raft && n->applied > 30)
+		cluster_compact(c, n, n->applied - rng_below(&c->rng, 30));
+	cluster_turn(c);
+}
+
+static void chaos(unsigned members, uint64_t seed, uint64_t turns, uint64_t *commits,
+                  uint64_t *snapshots)
+{
+	struct cluster *c = &cluster;
+	cluster_init(c, members, seed);
+	c->options.election_ms = 150;
+	c->options.heartbeat_ms = 20;
+	c->options.inflight_limit = 4;
+	c->options.append_limit_bytes = 64;
+	for (unsigned i = 0; i < members; i++) {
+		cluster_crash(c, i);
+		cluster_start(c, i);
+	}
+	c->drop_percent = rng_below(&c->rng, 20);
+	c->double_percent = rng_below(&c->rng, 10);
+	c->delay_ms = 1 + rng_below(&c->rng, 40);
+	c->disk_ms = rng_below(&c->rng, 30);
+	while (turns--)
+		chaos_turn(c);
+	/* The world heals: progress is due. */
+	cluster_heal(c);
+	cluster_run(c, 4000);
+	struct cluster_node *leader = cluster_leader(c);
+	assert_non_null(leader);
+	assert_int_equal(cluster_propose(c, leader, 1), 0);
+	cluster_run(c, 3000);
+	for (unsigned i = 0; i < members; i++) {
+		assert_int_equal(c->nodes[i].applied, leader->applied);
+		assert_int_equal(c->nodes[i].state, leader->state);
+	}
+	*commits += c->commit;
+	*snapshots += c->snapshots;
+	cluster_deinit(c);
+}
+
+static void test_chaos(void **state)
+{
+	uint64_t commits = 0, snapshots = 0;
+	const char *only = getenv("SEED");
+	for (uint64_t seed = 1; seed <= 60; seed++)
+		if (!only || strtoull(only, NULL, 10) == seed)
+			chaos(seed % 4 == 0 ? 5 : 3, seed, 12000, &commits, &snapshots);
+	print_message("%llu entries committed, %llu snapshots\n", (unsigned long long)commits,
+	              (unsigned long long)snapshots);
+	assert_true(commits > 1000 || only);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+	    cmocka_unit_test(test_one_member),
+	    cmocka_unit_test(test_three_members),
+	    cmocka_unit_test(test_isolated_leader),
+	    cmocka_unit_test(test_backpressure),
+	    cmocka_unit_test(test_lagging_member_gets_snapshot),
+	    cmocka_unit_test(test_chaos),
+	};
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,380 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "tests/lib/raft_cluster.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include "common/base/map.h"
+
+#define CHECK(c, cond, ...)                                                                \
+	do {                                                                               \
+		if (!(cond)) {                                                             \
+			fprintf(stderr, "seed %" PRIu64 " at %" PRIu64 " ms: ", (c)->seed, \
+			        (c)->now_ms);                                              \
+			fprintf(stderr, __VA_ARGS__);                                      \
+			fprintf(stderr, "\n");                                             \
+			abort();                                                           \
+		}                                                                          \
+	} while (0)
+
+static uint64_t mix(uint64_t state, const struct raft_entry *e)
+{
+	uint64_t head[] = {state, e->index, e->term};
+	struct slice data = blob_view(e->data);
+	return hash_bytes(data.data, data.len, hash_bytes(head, sizeof(head), 1));
+}
+
+static void send_one(struct cluster *c, const struct raft_message *m)
+{
+	if (c->cut[m->from][m->to] || rng_below(&c->rng, 100) < c->drop_percent) {
+		/* Of a transfer that breaks the sender hears. */
+		if (m->type == RAFT_MSG_SNAPSHOT)
+			*vec_push(&c->nodes[m->from - 1].later) = (struct raft_event){
+			    .type = RAFT_SNAPSHOT_SENT,
+			    .snapshot_sent = {m->to, false},
+			};
+		return;
+	}
+	struct cluster_packet *p = vec_push(&c->net);
+	*p = (struct cluster_packet){c->now_ms + rng_below(&c->rng, c->delay_ms + 1), *m};
+	if (m->type != RAFT_MSG_APPEND)
+		return;
+	p->m.append.entries = (struct raft_entries){0};
+	VEC_FOREACH (&m->append.entries, e)
+		raft_entries_add(&p->m.append.entries, e);
+}
+
+static void send_all(struct cluster *c, const struct raft_messages *list)
+{
+	VEC_FOREACH (list, m) {
+		send_one(c, m);
+		if (rng_below(&c->rng, 100) < c->double_percent)
+			send_one(c, m);
+	}
+}
+
+static void check_leader(struct cluster *c, struct cluster_node *n)
+{
+	struct raft *r = n->raft;
+	if (r->role != RAFT_LEADER)
+		return;
+	uint64_t *leader = &c->leader_of[r->hard.term];
+	CHECK(c, *leader == 0 || *leader == n->id, "two leaders in term %" PRIu64, r->hard.term);
+	if (*leader == 0) {
+		*leader = n->id;
+		for (uint64_t i = r->tail.mark.index + 1; i <= c->commit; i++)
+			CHECK(c, tail_term(&r->tail, i) == c->term_of[i],
+			      "leader %" PRIu64 " lacks committed entry %" PRIu64, n->id, i);
+	}
+}
+
+static void check_matching(struct cluster *c)
+{
+	for (unsigned a = 0; a < c->n; a++) {
+		for (unsigned b = a + 1; b < c->n; b++) {
+			const struct raft *x = c->nodes[a].raft, *y = c->nodes[b].raft;
+			if (!x || !y)
+				continue;
+			uint64_t low = MAX(x->tail.mark.index, y->tail.mark.index);
+			uint64_t i = MIN(tail_last(&x->tail), tail_last(&y->tail));
+			while (i > low && tail_term(&x->tail, i) != tail_term(&y->tail, i))
+				i--;
+			for (; i > low; i--)
+				CHECK(c, tail_term(&x->tail, i) == tail_term(&y->tail, i),
+				      "logs of %u and %u differ below a common entry at %" PRIu64,
+				      a + 1, b + 1, i);
+		}
+	}
+}
+
+static void apply(struct cluster *c, struct cluster_node *n, const struct raft_entries *list)
+{
+	VEC_FOREACH (list, e) {
+		CHECK(c, e->index == n->applied + 1, "entry %" PRIu64 " applied after %" PRIu64,
+		      e->index, n->applied);
+		CHECK(c, e->index < CLUSTER_INDEX_MAX, "the test is too long");
+		n->state = mix(n->state, e);
+		n->applied = e->index;
+		if (e->index > c->commit) {
+			c->commit = e->index;
+			c->term_of[e->index] = e->term;
+			c->state_of[e->index] = n->state;
+		}
+		CHECK(c, c->term_of[e->index] == e->term && c->state_of[e->index] == n->state,
+		      "member %" PRIu64 " applied another entry at %" PRIu64, n->id, e->index);
+	}
+	if (list->n)
+		*vec_push(&n->later) =
+		    (struct raft_event){.type = RAFT_APPLIED, .applied_index = n->applied};
+}
+
+static void install(struct cluster *c, struct cluster_node *n, struct raft_mark mark)
+{
+	CHECK(c, mark.index <= c->commit && c->term_of[mark.index] == mark.term,
+	      "a snapshot of what is not committed");
+	n->applied = mark.index;
+	n->state = c->state_of[mark.index];
+	raft_entries_clear(&n->log);
+	n->mark = mark;
+	VEC_FOREACH (&n->writes, w)
+		raft_entries_clear(&w->entries);
+	c->snapshots++;
+	*vec_push(&n->later) = (struct raft_event){
+	    .type = RAFT_SNAPSHOT_DONE,
+	    .snapshot_done = {mark, true},
+	};
+}
+
+static void answer(struct cluster *c, struct cluster_node *n, const struct raft_reads *reads)
+{
+	VEC_FOREACH (reads, r) {
+		bool found = false;
+		for (size_t i = 0; i < n->read_floor.n && !found; i++) {
+			if (n->read_floor.at[i].context != r->context)
+				continue;
+			found = true;
+			CHECK(c,
+			      r->index == 0 ||
+			          (r->index >= n->read_floor.at[i].index && r->index <= n->applied),
+			      "a read answered at %" PRIu64 ", needs %" PRIu64, r->index,
+			      n->read_floor.at[i].index);
+			vec_remove(&n->read_floor, i);
+		}
+		CHECK(c, found, "a read answered twice");
+		n->reads_done += r->index != 0;
+		n->reads_failed += r->index == 0;
+	}
+}
+
+int cluster_step(struct cluster *c, struct cluster_node *n, struct raft_event *e)
+{
+	struct raft_update u = {0};
+	e->now_ms = c->now_ms;
+	int res = raft_step(n->raft, e, &u);
+	if (res < 0)
+		return res;
+	if (u.has_install)
+		install(c, n, u.install);
+	if (u.persist.seq) {
+		*vec_push(&n->writes) = (struct cluster_write){
+		    .seq = u.persist.seq,
+		    .due_ms = c->now_ms + rng_below(&c->rng, c->disk_ms + 1),
+		    .has_hard_state = u.persist.has_hard_state,
+		    .hard_state = u.persist.hard_state,
+		    .entries = u.persist.entries,
+		    .then = u.send_persisted,
+		};
+		u.persist.entries = (struct raft_entries){0};
+		u.send_persisted = (struct raft_messages){0};
+	}
+	send_all(c, &u.send_now);
+	apply(c, n, &u.committed);
+	answer(c, n, &u.reads);
+	n->deadline_ms = u.deadline_ms;
+	raft_update_deinit(&u);
+	check_leader(c, n);
+	return 0;
+}
+
+/* One batch reaches the disk. */
+static void store(struct cluster_node *n, const struct cluster_write *w)
+{
+	if (w->has_hard_state)
+		n->hard_state = w->hard_state;
+	VEC_FOREACH (&w->entries, e) {
+		while (n->mark.index + n->log.n >= e->index)
+			blob_unref(vec_pop(&n->log).data);
+		raft_entries_add(&n->log, e);
+	}
+}
+
+static void write_deinit(struct cluster_write *w)
+{
+	raft_entries_deinit(&w->entries);
+	raft_messages_deinit(&w->then);
+}
+
+static void finish_write(struct cluster *c, struct cluster_node *n)
+{
+	struct cluster_write w = n->writes.at[0];
+	vec_remove(&n->writes, 0);
+	store(n, &w);
+	send_all(c, &w.then);
+	write_deinit(&w);
+	struct raft_event e = {.type = RAFT_PERSISTED, .persisted_seq = w.seq};
+	ERR_IGNORE(cluster_step(c, n, &e)); /* reports do not fail */
+}
+
+static void deliver(struct cluster *c, size_t i)
+{
+	struct raft_messages one = {0};
+	*vec_push(&one) = c->net.at[i].m;
+	vec_swap_remove(&c->net, i);
+	struct cluster_node *n = &c->nodes[one.at[0].to - 1];
+	struct raft_event e = {.type = RAFT_RECEIVE, .message = one.at};
+	if (n->raft)
+		ERR_IGNORE(cluster_step(c, n, &e)); /* neither do messages */
+	if (one.at[0].type == RAFT_MSG_SNAPSHOT && c->nodes[one.at[0].from - 1].raft) {
+		e = (struct raft_event){.type = RAFT_SNAPSHOT_SENT,
+		                        .snapshot_sent = {one.at[0].to, n->raft != NULL}};
+		ERR_IGNORE(cluster_step(c, &c->nodes[one.at[0].from - 1], &e)); /* as above */
+	}
+	raft_messages_deinit(&one);
+}
+
+static void turn_node(struct cluster *c, struct cluster_node *n)
+{
+	while (n->later.n) {
+		struct raft_event e = n->later.at[0];
+		vec_remove(&n->later, 0);
+		ERR_IGNORE(cluster_step(c, n, &e)); /* reports do not fail */
+	}
+	while (n->writes.n && n->writes.at[0].due_ms <= c->now_ms)
+		finish_write(c, n);
+	if (n->deadline_ms <= c->now_ms) {
+		struct raft_event e = {.type = RAFT_TICK};
+		ERR_IGNORE(cluster_step(c, n, &e)); /* ticks do not fail */
+	}
+}
+
+void cluster_turn(struct cluster *c)
+{
+	c->now_ms++;
+	for (size_t i = 0; i < c->net.n;) {
+		if (c->net.at[i].due_ms <= c->now_ms)
+			deliver(c, i);
+		else
+			i++;
+	}
+	for (unsigned i = 0; i < c->n; i++)
+		if (c->nodes[i].raft)
+			turn_node(c, &c->nodes[i]);
+	if (c->now_ms % 64 == 0)
+		check_matching(c);
+}
+
+void cluster_run(struct cluster *c, uint64_t ms)
+{
+	for (uint64_t end = c->now_ms + ms; c->now_ms < end;)
+		cluster_turn(c);
+}
+
+void cluster_start(struct cluster *c, unsigned node)
+{
+	struct cluster_node *n = &c->nodes[node];
+	if (n->raft)
+		return;
+	struct raft_options opt = c->options;
+	opt.id = n->id;
+	rng_init(&opt.rng, rng_next(&c->rng));
+	struct raft_boot boot = {
+	    .hard_state = n->hard_state,
+	    .mark = n->mark,
+	    .entries = &n->log,
+	    .applied = n->applied,
+	    .conf = c->conf,
+	    .now_ms = c->now_ms,
+	};
+	struct err err = ERR_INIT;
+	n->raft = raft_new(&opt, &boot, &err);
+	CHECK(c, n->raft, "member %" PRIu64 " does not start: %s", n->id, err.text);
+	n->deadline_ms = c->now_ms;
+}
+
+void cluster_crash(struct cluster *c, unsigned node)
+{
+	struct cluster_node *n = &c->nodes[node];
+	if (!n->raft)
+		return;
+	/* Some batches may have reached the disk without anybody having heard of it. */
+	uint64_t kept = rng_below(&c->rng, n->writes.n + 1);
+	for (size_t i = 0; i < n->writes.n; i++) {
+		if (i < kept)
+			store(n, &n->writes.at[i]);
+		write_deinit(&n->writes.at[i]);
+	}
+	vec_clear(&n->writes);
+	vec_clear(&n->later);
+	vec_clear(&n->read_floor);
+	raft_free(TAKE(n->raft));
+}
+
+void cluster_init(struct cluster *c, unsigned n, uint64_t seed)
+{
+	*c = (struct cluster){.seed = seed, .n = n, .delay_ms = 5, .disk_ms = 3};
+	rng_init(&c->rng, seed);
+	for (unsigned i = 0; i < n; i++) {
+		c->nodes[i].id = i + 1;
+		raft_ids_add(&c->conf.voters, i + 1);
+	}
+	for (unsigned i = 0; i < n; i++)
+		cluster_start(c, i);
+}
+
+void cluster_deinit(struct cluster *c)
+{
+	for (unsigned i = 0; i < c->n; i++) {
+		cluster_crash(c, i);
+		raft_entries_deinit(&c->nodes[i].log);
+		vec_deinit(&c->nodes[i].writes);
+		vec_deinit(&c->nodes[i].later);
+		vec_deinit(&c->nodes[i].read_floor);
+	}
+	VEC_FOREACH (&c->net, p)
+		if (p->m.type == RAFT_MSG_APPEND)
+			raft_entries_deinit(&p->m.append.entries);
+	vec_deinit(&c->net);
+}
+
+void cluster_heal(struct cluster *c)
+{
+	memset(c->cut, 0, sizeof(c->cut));
+	c->drop_percent = c->double_percent = 0;
+	for (unsigned i = 0; i < c->n; i++)
+		cluster_start(c, i);
+}
+
+struct cluster_node *cluster_leader(struct cluster *c)
+{
+	struct cluster_node *best = NULL;
+	for (unsigned i = 0; i < c->n; i++) {
+		struct cluster_node *n = &c->nodes[i];
+		if (n->raft && n->raft->role == RAFT_LEADER &&
+		    (!best || n->raft->hard.term > best->raft->hard.term))
+			best = n;
+	}
+	return best;
+}
+
+int cluster_propose(struct cluster *c, struct cluster_node *n, uint64_t value)
+{
+	struct blob *b = blob_dup(slice_of(&value, sizeof(value)));
+	struct raft_event e = {.type = RAFT_PROPOSE, .propose = {&b, 1}};
+	int r = cluster_step(c, n, &e);
+	blob_unref(b);
+	return r;
+}
+
+int cluster_read(struct cluster *c, struct cluster_node *n)
+{
+	uint64_t context = ++c->next_context;
+	*vec_push(&n->read_floor) = (struct raft_read_result){context, c->commit};
+	struct raft_event e = {.type = RAFT_READ, .read_context = context};
+	int r = cluster_step(c, n, &e);
+	if (r < 0)
+		n->read_floor.n--;
+	return r;
+}
+
+void cluster_compact(struct cluster *c, struct cluster_node *n, uint64_t index)
+{
+	struct raft_event e = {.type = RAFT_COMPACT, .compact_index = MIN(index, n->applied)};
+	ERR_IGNORE(cluster_step(c, n, &e)); /* compacting does not fail */
+	size_t k = 0;
+	while (k < n->log.n && n->log.at[k].index <= n->raft->tail.mark.index)
+		blob_unref(n->log.at[k++].data);
+	if (!k)
+		return;
+	n->mark = (struct raft_mark){n->log.at[k - 1].index, n->log.at[k - 1].term};
+	memmove(n->log.at, n->log.at + k, (n->log.n - k) * sizeof(*n->log.at));
+	n->log.n -= k;
+}
