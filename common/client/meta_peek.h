@@ -4,6 +4,17 @@
  * and their index functions need. All slices borrow from the object. Pure. */
 #include "common/base/slice.h"
 
+/* One field of a message: its number and its value, whichever of the two its wire type has. */
+struct pb_field {
+	uint32_t number;
+	uint64_t value;     /* varint, fixed32, fixed64 */
+	struct slice bytes; /* length-delimited */
+};
+
+/* Takes the first field off *message: 1; 0 at the end; -1 when it is malformed (nothing is taken).
+ */
+int pb_next_field(struct slice *message, struct pb_field *ret);
+
 struct meta_peek {
 	struct slice name, ns, uid;
 	struct slice resource_version;

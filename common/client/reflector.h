@@ -3,8 +3,9 @@
 /* Keeps a sink in step with one collection of the apiserver: lists it once, then watches from the
  * list's resourceVersion, resumes from the last one it saw when a watch ends, and lists again when
  * the server has forgotten that version (410). Failures are retried with exponential back-off and
- * jitter (800 ms to 30 s, as client-go; reset after two quiet minutes). Bookmarks move the version
- * on without an object. Its transport is a client, or anything else with the same two calls. */
+ * jitter (800 ms to 30 s, as client-go, but at most 2 s while no apiserver answers; reset by
+ * success). Bookmarks move the version on without an object. Its transport is a client, or anything
+ * else with the same two calls. */
 #include "common/base/rng.h"
 #include "common/client/client.h"
 
@@ -32,6 +33,7 @@ struct reflector_sink {
 struct reflector {
 	struct reflector_transport transport;
 	struct reflector_sink sink;
+	const char *name; /* for the log */
 	const char *label_selector, *field_selector;
 	struct loop_timer retry;
 	struct rng rng;
@@ -39,12 +41,14 @@ struct reflector {
 	bool watching, running, synced;
 	bool list_fresh;           /* the next list must not come from a cache */
 	char resource_version[24]; /* "" before the first list */
-	uint64_t backoff_ms, last_failure_ms, watch_began_ms;
+	uint64_t backoff_ms, watch_began_ms;
 	bool watch_saw_event;
+	unsigned failures; /* in a row */
 };
 
+/* The strings must outlive the reflector. */
 void reflector_init(struct reflector *r, struct loop *loop, const struct reflector_transport *t,
-                    const struct reflector_sink *sink, const char *label_selector,
+                    const struct reflector_sink *sink, const char *name, const char *label_selector,
                     const char *field_selector);
 void reflector_start(struct reflector *r);
 void reflector_stop(struct reflector *r);
