@@ -1,0 +1,351 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "kubelet/core/plan.h"
+
+#include <string.h>
+
+struct planner {
+	const CoreV1__Pod *pod;
+	const struct pod_runtime *rt;
+	const struct pod_memory *memory;
+	uint64_t now_ms;
+	struct arena *arena;
+	struct pod_plan *out;
+	size_t cap_kill, cap_start;
+};
+
+bool container_is_sidecar(const CoreV1__Container *c)
+{
+	return c->restart_policy && !strcmp(c->restart_policy, "Always");
+}
+
+static void add_kill(struct planner *p, struct plan_kill kill)
+{
+	struct pod_plan *o = p->out;
+	if (o->n_kill == p->cap_kill) {
+		size_t cap = p->cap_kill ? p->cap_kill * 2 : 4;
+		o->kill = arena_grow(p->arena, o->kill, p->cap_kill * sizeof(*o->kill),
+		                     cap * sizeof(*o->kill));
+		p->cap_kill = cap;
+	}
+	o->kill[o->n_kill++] = kill;
+}
+
+static uint32_t next_attempt(const struct planner *p, const char *name)
+{
+	const struct runtime_container *c = runtime_newest(p->rt, name);
+	return c ? c->attempt + 1 : 0;
+}
+
+/* Starts the container unless its back-off is running. */
+static void add_start(struct planner *p, const CoreV1__Container *spec, enum container_kind kind)
+{
+	struct pod_plan *o = p->out;
+	const struct runtime_container *last = runtime_newest(p->rt, spec->name);
+	const struct container_memory *m = memory_find(p->memory, spec->name);
+	if (last && last->state == CONTAINER_EXITED && m && !o->create_sandbox) {
+		uint64_t since = (uint64_t)(last->finished_ns / 1000000);
+		if (backoff_active(&m->crash, since, p->now_ms)) {
+			o->backing_off = spec->name;
+			o->backing_off_delay_ms = m->crash.delay_ms;
+			uint64_t at = since + m->crash.delay_ms;
+			o->retry_ms = at < o->retry_ms ? at : o->retry_ms;
+			return;
+		}
+	}
+	if (o->n_start == p->cap_start) {
+		size_t cap = p->cap_start ? p->cap_start * 2 : 4;
+		o->start = arena_grow(p->arena, o->start, p->cap_start * sizeof(*o->start),
+		                      cap * sizeof(*o->start));
+		p->cap_start = cap;
+	}
+	o->start[o->n_start++] = (struct plan_start){spec, kind, next_attempt(p, spec->name)};
+}
+
+static const char *restart_policy(const CoreV1__Pod *pod)
+{
+	return pod->spec->restart_policy && *pod->spec->restart_policy ? pod->spec->restart_policy
+	                                                               : "Always";
+}
+
+static bool succeeded(const struct runtime_container *c)
+{
+	return c && c->state == CONTAINER_EXITED && c->exit_code == 0;
+}
+
+static bool running(const struct runtime_container *c)
+{
+	return c && c->state == CONTAINER_RUNNING;
+}
+
+/* Whether a container of the pod that does not run is to be started (again). */
+static bool should_restart(const CoreV1__Pod *pod, const CoreV1__Container *spec,
+                           const struct runtime_container *c)
+{
+	if (!c || c->state == CONTAINER_UNKNOWN || c->state == CONTAINER_CREATED)
+		return true;
+	const char *policy = spec->restart_policy && *spec->restart_policy ? spec->restart_policy
+	                                                                   : restart_policy(pod);
+	if (!strcmp(policy, "Never"))
+		return false;
+	return strcmp(policy, "OnFailure") || c->exit_code != 0;
+}
+
+bool pod_is_finished(const CoreV1__Pod *pod, const struct pod_runtime *rt)
+{
+	const CoreV1__PodSpec *spec = pod->spec;
+	for (size_t i = 0; i < spec->n_init_containers; i++) {
+		const CoreV1__Container *c = spec->init_containers[i];
+		const struct runtime_container *s = runtime_newest(rt, c->name);
+		if (!container_is_sidecar(c) && s && s->state == CONTAINER_EXITED && s->exit_code &&
+		    !should_restart(pod, c, s))
+			return true;
+	}
+	for (size_t i = 0; i < spec->n_containers; i++) {
+		const struct runtime_container *s = runtime_newest(rt, spec->containers[i]->name);
+		if (!s || s->state != CONTAINER_EXITED ||
+		    should_restart(pod, spec->containers[i], s))
+			return false;
+	}
+	return spec->n_containers > 0;
+}
+
+/* Init containers */
+
+/* Some regular container was ever made: initialization is over. */
+static bool initialized_before(const struct planner *p)
+{
+	const CoreV1__PodSpec *spec = p->pod->spec;
+	for (size_t i = 0; i < spec->n_containers; i++)
+		if (runtime_newest(p->rt, spec->containers[i]->name))
+			return true;
+	return false;
+}
+
+static bool sidecar_started(const struct planner *p, const CoreV1__Container *c,
+                            const struct runtime_container *s)
+{
+	const struct container_memory *m = memory_find(p->memory, c->name);
+	return running(s) && m && m->has_started;
+}
+
+static void kill_unhealthy(struct planner *p, const CoreV1__Container *spec,
+                           const struct runtime_container *c, const struct container_memory *m)
+{
+	int64_t grace = p->pod->spec->has_termination_grace_period_seconds
+	                    ? p->pod->spec->termination_grace_period_seconds
+	                    : 30;
+	add_kill(p, (struct plan_kill){.container = c,
+	                               .message = m->restart_message,
+	                               .reason = "Unhealthy",
+	                               .grace_seconds = grace,
+	                               .spec = spec});
+}
+
+/* A sidecar is kept running; returns true when it has started. */
+static bool plan_sidecar(struct planner *p, const CoreV1__Container *spec)
+{
+	const struct runtime_container *s = runtime_newest(p->rt, spec->name);
+	const struct container_memory *m = memory_find(p->memory, spec->name);
+	if (running(s) && m && m->must_restart) {
+		kill_unhealthy(p, spec, s, m);
+		return false;
+	}
+	if (!running(s))
+		add_start(p, spec, KIND_INIT);
+	return sidecar_started(p, spec, s);
+}
+
+/* Plans init containers up to the first that is not done; returns true when all are. `failed` is
+ * set when one has failed for good. */
+static bool plan_init(struct planner *p, bool *failed)
+{
+	const CoreV1__PodSpec *spec = p->pod->spec;
+	bool over = initialized_before(p);
+	for (size_t i = 0; i < spec->n_init_containers; i++) {
+		const CoreV1__Container *c = spec->init_containers[i];
+		const struct runtime_container *s = runtime_newest(p->rt, c->name);
+		if (container_is_sidecar(c)) {
+			if (!plan_sidecar(p, c) && !over)
+				return false;
+			continue;
+		}
+		if (over || succeeded(s))
+			continue;
+		if (running(s))
+			return false;
+		if (!should_restart(p->pod, c, s)) {
+			*failed = true;
+			return false;
+		}
+		add_start(p, c, KIND_INIT);
+		return false;
+	}
+	return true;
+}
+
+/* Regular containers */
+
+static void plan_container(struct planner *p, const CoreV1__Container *spec)
+{
+	const struct runtime_container *s = runtime_newest(p->rt, spec->name);
+	const struct container_memory *m = memory_find(p->memory, spec->name);
+	if (!running(s)) {
+		if (should_restart(p->pod, spec, s))
+			add_start(p, spec, KIND_REGULAR);
+		return;
+	}
+	if (m && m->must_restart)
+		kill_unhealthy(p, spec, s, m);
+}
+
+static const CoreV1__Container *spec_of(const CoreV1__Pod *pod, const char *name)
+{
+	for (size_t i = 0; i < pod->spec->n_containers; i++)
+		if (!strcmp(pod->spec->containers[i]->name, name))
+			return pod->spec->containers[i];
+	for (size_t i = 0; i < pod->spec->n_init_containers; i++)
+		if (!strcmp(pod->spec->init_containers[i]->name, name))
+			return pod->spec->init_containers[i];
+	return NULL;
+}
+
+static void kill_all(struct planner *p, int64_t grace_seconds, const char *message,
+                     const char *reason)
+{
+	for (size_t i = 0; i < p->rt->n_containers; i++) {
+		const struct runtime_container *c = &p->rt->containers[i];
+		if (c->state == CONTAINER_RUNNING || c->state == CONTAINER_UNKNOWN)
+			add_kill(p, (struct plan_kill){.container = c,
+			                               .message = message,
+			                               .reason = reason,
+			                               .grace_seconds = grace_seconds,
+			                               .spec = spec_of(p->pod, c->name)});
+	}
+}
+
+/* The sandbox that containers run in; NULL when a new one is needed. */
+static const struct runtime_sandbox *usable_sandbox(const struct planner *p)
+{
+	const struct runtime_sandbox *ready = NULL;
+	for (size_t i = 0; i < p->rt->n_sandboxes; i++) {
+		if (!p->rt->sandboxes[i].ready)
+			continue;
+		if (ready)
+			return NULL; /* two at once: begin anew */
+		ready = &p->rt->sandboxes[i];
+	}
+	/* Only the newest may be used, and it must have its network. */
+	if (!ready || ready != &p->rt->sandboxes[0])
+		return NULL;
+	bool host = p->pod->spec->host_network;
+	if (ready->host_network != host || (!host && !ready->n_ips))
+		return NULL;
+	return ready;
+}
+
+static void plan_new_sandbox(struct planner *p)
+{
+	struct pod_plan *o = p->out;
+	const CoreV1__PodSpec *spec = p->pod->spec;
+	uint32_t attempt = 0;
+	for (size_t i = 0; i < p->rt->n_sandboxes; i++)
+		if (p->rt->sandboxes[i].attempt + 1 > attempt)
+			attempt = p->rt->sandboxes[i].attempt + 1;
+	bool never = !strcmp(restart_policy(p->pod), "Never");
+	if (pod_is_finished(p->pod, p->rt) || (never && attempt && p->rt->n_containers)) {
+		o->kill_pod = p->rt->n_sandboxes > 0 && p->rt->sandboxes[0].ready;
+		return;
+	}
+	o->kill_pod = p->rt->n_sandboxes > 0;
+	o->create_sandbox = true;
+	o->sandbox_attempt = attempt;
+	/* Nothing of the old sandbox counts: initialization begins again. */
+	if (spec->n_init_containers) {
+		add_start(p, spec->init_containers[0], KIND_INIT);
+		return;
+	}
+	for (size_t i = 0; i < spec->n_containers; i++) {
+		const struct runtime_container *s =
+		    runtime_newest(p->rt, spec->containers[i]->name);
+		if (should_restart(p->pod, spec->containers[i], s))
+			add_start(p, spec->containers[i], KIND_REGULAR);
+	}
+}
+
+/* An ephemeral container as a container: it has no probes, ports or hooks. */
+static CoreV1__Container *from_ephemeral(const CoreV1__EphemeralContainerCommon *e, struct arena *a)
+{
+	CoreV1__Container *c = arena_new(a, CoreV1__Container);
+	*c = (CoreV1__Container)CORE_V1__CONTAINER__INIT;
+	c->name = e->name;
+	c->image = e->image;
+	c->n_command = e->n_command;
+	c->command = e->command;
+	c->n_args = e->n_args;
+	c->args = e->args;
+	c->working_dir = e->working_dir;
+	c->n_env = e->n_env;
+	c->env = e->env;
+	c->n_env_from = e->n_env_from;
+	c->env_from = e->env_from;
+	c->resources = e->resources;
+	c->n_volume_mounts = e->n_volume_mounts;
+	c->volume_mounts = e->volume_mounts;
+	c->image_pull_policy = e->image_pull_policy;
+	c->security_context = e->security_context;
+	c->termination_message_path = e->termination_message_path;
+	c->termination_message_policy = e->termination_message_policy;
+	c->stdin = e->stdin;
+	c->stdin_once = e->stdin_once;
+	c->tty = e->tty;
+	return c;
+}
+
+/* They are started once and never again. */
+static void plan_ephemeral(struct planner *p)
+{
+	const CoreV1__PodSpec *spec = p->pod->spec;
+	for (size_t i = 0; i < spec->n_ephemeral_containers; i++) {
+		const CoreV1__EphemeralContainerCommon *e =
+		    spec->ephemeral_containers[i]->ephemeral_container_common;
+		if (e && !runtime_newest(p->rt, e->name))
+			add_start(p, from_ephemeral(e, p->arena), KIND_EPHEMERAL);
+	}
+}
+
+void pod_plan(const CoreV1__Pod *pod, const struct pod_runtime *rt, const struct pod_memory *memory,
+              uint64_t now_ms, struct arena *a, struct pod_plan *ret)
+{
+	struct planner p = {pod, rt, memory, now_ms, a, ret, 0, 0};
+	*ret = (struct pod_plan){.retry_ms = UINT64_MAX};
+	ret->sandbox = usable_sandbox(&p);
+	if (!ret->sandbox) {
+		plan_new_sandbox(&p);
+		return;
+	}
+	plan_ephemeral(&p);
+	bool failed = false;
+	bool initialized = plan_init(&p, &failed);
+	if (failed || pod_is_finished(pod, rt)) {
+		ret->n_start = 0;
+		kill_all(&p, 30, "Stopping container", "PodCompleted");
+		ret->kill_pod = ret->n_kill == 0;
+		return;
+	}
+	if (!initialized)
+		return;
+	for (size_t i = 0; i < pod->spec->n_containers; i++)
+		plan_container(&p, pod->spec->containers[i]);
+}
+
+void pod_stop_plan(const CoreV1__Pod *pod, const struct pod_runtime *rt, int64_t grace_seconds,
+                   struct arena *a, struct pod_plan *ret)
+{
+	struct planner p = {.pod = pod, .rt = rt, .arena = a, .out = ret};
+	*ret = (struct pod_plan){.retry_ms = UINT64_MAX};
+	kill_all(&p, grace_seconds, "Stopping container", "Killing");
+	bool ready = false;
+	for (size_t i = 0; i < rt->n_sandboxes; i++)
+		ready |= rt->sandboxes[i].ready;
+	ret->kill_pod = !ret->n_kill && ready;
+}

@@ -1,0 +1,50 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "kubelet/core/runtime.h"
+
+#include <string.h>
+
+bool backoff_active(const struct backoff *b, uint64_t since_ms, uint64_t now_ms)
+{
+	if (!b->delay_ms || now_ms > b->last_ms + 2 * (uint64_t)BACKOFF_MAX_MS)
+		return false;
+	return now_ms < since_ms + b->delay_ms;
+}
+
+void backoff_raise(struct backoff *b, uint64_t now_ms)
+{
+	bool stale = !b->delay_ms || now_ms > b->last_ms + 2 * (uint64_t)BACKOFF_MAX_MS;
+	uint64_t next = stale ? BACKOFF_INITIAL_MS : b->delay_ms * 2;
+	b->delay_ms = next < BACKOFF_MAX_MS ? next : BACKOFF_MAX_MS;
+	b->last_ms = now_ms;
+}
+
+const struct runtime_container *runtime_newest(const struct pod_runtime *rt, const char *name)
+{
+	const struct runtime_container *best = NULL;
+	for (size_t i = 0; i < rt->n_containers; i++) {
+		const struct runtime_container *c = &rt->containers[i];
+		if (!strcmp(c->name, name) && (!best || c->created_ns > best->created_ns))
+			best = c;
+	}
+	return best;
+}
+
+const struct runtime_container *runtime_previous(const struct pod_runtime *rt, const char *name)
+{
+	const struct runtime_container *newest = runtime_newest(rt, name), *best = NULL;
+	for (size_t i = 0; i < rt->n_containers; i++) {
+		const struct runtime_container *c = &rt->containers[i];
+		if (c != newest && !strcmp(c->name, name) && c->state == CONTAINER_EXITED &&
+		    (!best || c->created_ns > best->created_ns))
+			best = c;
+	}
+	return best;
+}
+
+struct container_memory *memory_find(const struct pod_memory *m, const char *name)
+{
+	for (size_t i = 0; i < m->n; i++)
+		if (!strcmp(m->at[i].name, name))
+			return &m->at[i];
+	return NULL;
+}

@@ -1,0 +1,77 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+/* What the runtime says of one pod, and what the kubelet remembers of it between turns: the inputs
+ * of plan.h and status.h. Plain data; strings belong to whoever filled the struct. Times are
+ * nanoseconds since 1970, as CRI gives them; 0 is "never". */
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+enum container_state { CONTAINER_CREATED, CONTAINER_RUNNING, CONTAINER_EXITED, CONTAINER_UNKNOWN };
+
+/* One container of the runtime; a restart makes a new one. */
+struct runtime_container {
+	const char *id; /* without "containerd://" */
+	const char *name;
+	const char *sandbox_id;
+	uint32_t attempt; /* restarts before this one */
+	enum container_state state;
+	int64_t created_ns, started_ns, finished_ns;
+	int32_t exit_code;
+	const char *reason, *message; /* "" when the runtime says nothing */
+	const char *image, *image_id;
+};
+
+struct runtime_sandbox {
+	const char *id;
+	uint32_t attempt;
+	bool ready;
+	bool host_network;
+	int64_t created_ns;
+	const char *const *ips;
+	size_t n_ips;
+};
+
+struct pod_runtime {
+	struct runtime_sandbox *sandboxes; /* newest first */
+	size_t n_sandboxes;
+	struct runtime_container *containers; /* newest first */
+	size_t n_containers;
+	const char *runtime_name; /* "containerd" */
+};
+
+/* Exponential back-off of one thing: 10 s, doubled with each failure, 300 s at most; forgotten
+ * when nothing failed for twice the maximum (client-go util/flowcontrol backoff). */
+struct backoff {
+	uint64_t delay_ms; /* 0: none yet */
+	uint64_t last_ms;  /* when it was last raised */
+};
+
+enum { BACKOFF_INITIAL_MS = 10000, BACKOFF_MAX_MS = 300000 };
+
+/* True while `since_ms + delay` lies ahead. */
+bool backoff_active(const struct backoff *b, uint64_t since_ms, uint64_t now_ms);
+void backoff_raise(struct backoff *b, uint64_t now_ms);
+
+/* What the kubelet remembers of one container of the spec. Zero at the start. */
+struct container_memory {
+	const char *name;
+	bool
+	    has_started; /* the startup probe has passed, or there is none and the container runs */
+	bool ready;      /* the readiness probe has passed, or there is none and it has started */
+	bool must_restart; /* liveness or startup probe failed for the running container */
+	const char *restart_message;
+	/* Why the last try to start it failed: ErrImagePull, CreateContainerConfigError, ...; NULL
+	 * after a success. */
+	const char *wait_reason, *wait_message;
+	struct backoff crash;
+};
+
+struct pod_memory {
+	struct container_memory *at;
+	size_t n;
+};
+
+const struct runtime_container *runtime_newest(const struct pod_runtime *rt, const char *name);
+const struct runtime_container *runtime_previous(const struct pod_runtime *rt, const char *name);
+struct container_memory *memory_find(const struct pod_memory *m, const char *name);
