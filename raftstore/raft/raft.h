@@ -7,10 +7,10 @@
  * clock, disk or network: the shell tells it what happened and does what the update says.
  *
  * The shell obeys the fields of struct raft_update from top to bottom:
- *   1. install      replace the state machine by the snapshot and reset the log, then report
- *                   RAFT_SNAPSHOT_DONE
- *   2. persist      hand the batch to the log (in order of seq); when it is durable, send
+ *   1. persist      hand the batch to the log (in order of seq); when it is durable, send
  *                   send_persisted and report RAFT_PERSISTED
+ *   2. install      replace the state machine by the snapshot, then reset the log behind the
+ *                   batches, then report RAFT_SNAPSHOT_DONE
  *   3. send_now     may leave before the batch is durable
  *   4. committed    apply in order; when the state machine holds them, report RAFT_APPLIED
  *   5. reads        answer; the state machine has applied the index already
@@ -176,10 +176,6 @@ struct raft_reads {
 };
 
 struct raft_update {
-	bool has_install;
-	struct raft_mark install;
-	struct raft_conf install_conf;
-
 	/* One batch. The first entry may stand at or before the log's last: it replaces that and
 	 * all that follow. */
 	struct {
@@ -188,6 +184,10 @@ struct raft_update {
 		struct raft_hard_state hard_state;
 		struct raft_entries entries;
 	} persist;
+	bool has_install;
+	struct raft_mark install;
+	struct raft_conf install_conf;
+
 	struct raft_messages send_now;
 	struct raft_messages send_persisted;
 

@@ -152,8 +152,6 @@ int cluster_step(struct cluster *c, struct cluster_node *n, struct raft_event *e
 	int res = raft_step(n->raft, e, &u);
 	if (res < 0)
 		return res;
-	if (u.has_install)
-		install(c, n, u.install);
 	if (u.persist.seq) {
 		*vec_push(&n->writes) = (struct cluster_write){
 		    .seq = u.persist.seq,
@@ -166,6 +164,8 @@ int cluster_step(struct cluster *c, struct cluster_node *n, struct raft_event *e
 		u.persist.entries = (struct raft_entries){0};
 		u.send_persisted = (struct raft_messages){0};
 	}
+	if (u.has_install)
+		install(c, n, u.install);
 	send_all(c, &u.send_now);
 	apply(c, n, &u.committed);
 	answer(c, n, &u.reads);
