@@ -623,7 +623,7 @@ static int free_certs(void **state)
 }
 
 static struct tls_creds_options creds_of(struct test_ca *ca, struct test_leaf *leaf,
-                                         enum tls_client_auth auth)
+                                         enum tls_creds_client_auth auth)
 {
 	return (struct tls_creds_options){.ca_pem = ca->pem,
 	                                  .cert_pem = leaf ? leaf->cert_pem : NULL,

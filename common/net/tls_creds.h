@@ -11,7 +11,7 @@
 #include <stdbool.h>
 #include "common/base/err.h"
 
-enum tls_client_auth {
+enum tls_creds_client_auth {
 	TLS_CLIENT_NONE,     /* no certificate asked for */
 	TLS_CLIENT_OPTIONAL, /* asked for; verified when there is one */
 	TLS_CLIENT_REQUIRED, /* no connection without a verified one */
@@ -20,7 +20,7 @@ enum tls_client_auth {
 struct tls_creds_options {
 	const char *ca_file, *cert_file, *key_file;
 	const char *ca_pem, *cert_pem, *key_pem;
-	enum tls_client_auth client_auth; /* servers */
+	enum tls_creds_client_auth client_auth; /* servers */
 	const char *server_name;          /* clients; NULL: the hosts of the endpoints */
 	bool insecure_skip_verify;        /* clients */
 };
