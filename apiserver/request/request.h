@@ -166,6 +166,7 @@ struct request {
 
 	const char *user_agent;
 	const char *audit_id; /* UUID */
+	void *front; /* the front door's own */
 	uint64_t received_mono_ns;
 	int64_t received_real_ns;
 };

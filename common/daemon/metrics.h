@@ -9,7 +9,7 @@
 #include <stdint.h>
 #include "common/base/buf.h"
 
-enum { METRIC_LABELS_MAX = 8, METRIC_SERIES_MAX = 5000 };
+enum { METRIC_LABELS_MAX = 10, METRIC_SERIES_MAX = 5000 };
 
 struct metrics;
 struct metric_family;
