@@ -528,6 +528,20 @@ void cacher_snapshot_deinit(struct cacher_snapshot *s)
 	s->revision = 0;
 }
 
+void cacher_add(struct cacher_resource *r, struct cache_tree *t, struct slice key,
+                const struct store_kv *kv)
+{
+	struct blob *blob = blob_dup(kv->value);
+	_cleanup_arena_ struct arena a;
+	struct cache_object *o;
+
+	arena_init(&a);
+	o = object_make(r, key, blob, kv->mod_revision, kv->create_revision, &a);
+	blob_unref(blob);
+	cache_object_unref(cache_tree_put(t, o));
+	cache_object_unref(o);
+}
+
 static struct kept_snapshot *kept_find(struct cacher_resource *r, int64_t revision)
 {
 	for (size_t i = 0; i < KEPT_MAX; i++)

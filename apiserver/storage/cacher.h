@@ -58,6 +58,11 @@ bool cacher_snapshot_at(struct cacher_resource *r, int64_t revision, struct cach
 /* Keeps a snapshot for a while, for the following pages of a list. */
 void cacher_keep(struct cacher_resource *r, const struct cacher_snapshot *s);
 
+/* Puts an object of the store (a past state, say) into a tree of the caller's, extracted as in the
+ * cache; `key` is the key below the resource's prefix. */
+void cacher_add(struct cacher_resource *r, struct cache_tree *t, struct slice key,
+                const struct store_kv *kv);
+
 /* Waits until the cache has at least `revision`, or, when revision is 0, everything that the store
  * had acknowledged when the call was made (one linearizable read serves all who wait). Calls back
  * on `loop` with 0, -ERR_TIMEOUT after timeout_ms, or the store's error. */

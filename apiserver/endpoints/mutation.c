@@ -1,0 +1,220 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The conflict loop: read, change, write if nobody else did, else again with what they wrote. The
+ * first reading comes from the cache, which may lag: what fails on it is tried again on the store's
+ * own answer before the client hears of it. */
+#include "apiserver/endpoints/call.h"
+
+enum { ATTEMPTS_MAX = 64 };
+
+static void attempt(struct mutation *m);
+
+static void mutation_deinit(struct mutation *m)
+{
+	m->blob = blob_unref(m->blob);
+	buf_deinit(&m->encoded);
+}
+
+static void refuse_now(struct mutation *m, const struct status *s)
+{
+	mutation_deinit(m);
+	if (m->refused)
+		m->refused(m, s);
+	else
+		call_refuse(m->c, s);
+}
+
+static void set_present(struct mutation *m, const struct store_kv *kv)
+{
+	m->live = true;
+	m->blob = blob_unref(m->blob);
+	m->revision = 0;
+	if (kv) {
+		m->blob = blob_dup(kv->value);
+		m->revision = kv->mod_revision;
+	}
+}
+
+static void on_present(void *arg, const struct store_result *r)
+{
+	struct mutation *m = arg;
+	int64_t before = m->revision;
+	const struct status *held = m->held;
+
+	if (r->code < 0) {
+		refuse_now(m, call_store_status(m->c, r->code, &r->err));
+		return;
+	}
+	set_present(m, r->n_kvs ? &r->kvs[0] : NULL);
+	m->held = NULL;
+	if (held && before == m->revision)
+		refuse_now(m, held); /* the cache was right */
+	else
+		attempt(m);
+}
+
+static void read_store(struct mutation *m)
+{
+	store_get(m->c->p->store, m->c->req->loop, call_store_key(m->c, m->name), on_present, m);
+}
+
+static void attempt(struct mutation *m)
+{
+	struct call *c = m->c;
+	struct err err = ERR_INIT;
+
+	if (++m->attempts > ATTEMPTS_MAX) {
+		refuse_now(m, status_conflict(c->a, c->res->group, c->res->resource, m->name,
+		                              STATUS_MODIFIED));
+		return;
+	}
+	if (m->blob &&
+	    stored_decode(c->res, blob_view(m->blob), m->revision, c->a, &m->old, &err) < 0) {
+		refuse_now(m, status_internal(c->a, err.text));
+		return;
+	}
+	m->attempt(m);
+}
+
+void mutation_start(struct mutation *m)
+{
+	struct call *c = m->c;
+	struct cacher_snapshot s = cacher_snapshot(c->cache);
+	struct cache_object *o = cache_tree_get(&s.tree, call_key(c, m->name));
+
+	if (o) {
+		m->blob = blob_ref(o->blob);
+		m->revision = o->mod_revision;
+	}
+	cacher_snapshot_deinit(&s);
+	if (o)
+		attempt(m);
+	else
+		read_store(m);
+}
+
+void mutation_refuse(struct mutation *m, const struct status *s)
+{
+	if (m->live) {
+		refuse_now(m, s);
+		return;
+	}
+	m->held = s;
+	read_store(m);
+}
+
+static void finish_put(struct mutation *m, int64_t revision)
+{
+	struct object obj = m->obj;
+
+	obj.meta->resource_version = arena_printf(m->c->a, "%lld", (long long)revision);
+	mutation_deinit(m);
+	m->stored(m, &obj);
+}
+
+static void on_put(void *arg, const struct store_result *r)
+{
+	struct mutation *m = arg;
+	struct call *c = m->c;
+
+	if (r->code == 0 && r->done) {
+		finish_put(m, r->revision);
+		return;
+	}
+	if (c->st->release && m->blob)
+		c->st->release(&c->ctx, &m->obj, &m->old);
+	if (r->code < 0) {
+		refuse_now(m, call_store_status(c, r->code, &r->err));
+		return;
+	}
+	set_present(m, r->n_kvs ? &r->kvs[0] : NULL);
+	attempt(m);
+}
+
+static void put(struct mutation *m, int64_t lease)
+{
+	struct call *c = m->c;
+
+	store_put(c->p->store, c->req->loop, call_store_key(c, m->name), buf_view(&m->encoded),
+	          m->revision, lease, on_put, m);
+}
+
+static void on_lease(void *arg, int code, const struct err *err, int64_t lease)
+{
+	struct mutation *m = arg;
+
+	if (code < 0)
+		refuse_now(m, call_store_status(m->c, code, err));
+	else
+		put(m, lease);
+}
+
+void mutation_put(struct mutation *m, struct object *obj)
+{
+	enum { EVENT_TTL_S = 3600 };
+	struct call *c = m->c;
+	struct err err = ERR_INIT;
+
+	m->obj = *obj;
+	if (c->dry_run) {
+		finish_put(m, m->revision);
+		return;
+	}
+	buf_clear(&m->encoded);
+	if (stored_encode(c->res, obj, c->a, &m->encoded, &err) < 0) {
+		refuse_now(m, status_internal(c->a, err.text));
+		return;
+	}
+	if (m->blob && slice_eq(buf_view(&m->encoded), blob_view(m->blob))) {
+		/* Nothing changes. The cache may be behind, though: ask the store once. */
+		if (m->live)
+			finish_put(m, m->revision);
+		else
+			read_store(m);
+		return;
+	}
+	if (strcmp(c->res->storage_prefix, "/registry/events") == 0)
+		lease_pool_get(c->p->leases, c->req->loop,
+		               c->p->o.event_ttl_s ? c->p->o.event_ttl_s : EVENT_TTL_S, on_lease,
+		               m);
+	else
+		put(m, 0);
+}
+
+void mutation_keep(struct mutation *m, struct object *obj)
+{
+	m->obj = *obj;
+	finish_put(m, m->revision);
+}
+
+static void on_deleted(void *arg, const struct store_result *r)
+{
+	struct mutation *m = arg;
+	struct call *c = m->c;
+
+	if (r->code < 0) {
+		refuse_now(m, call_store_status(c, r->code, &r->err));
+		return;
+	}
+	if (!r->done) {
+		set_present(m, r->n_kvs ? &r->kvs[0] : NULL);
+		attempt(m);
+		return;
+	}
+	if (c->st->release)
+		c->st->release(&c->ctx, &m->old, NULL);
+	mutation_deinit(m);
+	m->deleted(m, r->revision);
+}
+
+void mutation_delete(struct mutation *m)
+{
+	struct call *c = m->c;
+
+	if (c->dry_run) {
+		mutation_deinit(m);
+		m->deleted(m, m->revision);
+		return;
+	}
+	store_delete(c->p->store, c->req->loop, call_store_key(c, m->name), m->revision, on_deleted,
+	             m);
+}
