@@ -125,16 +125,22 @@ static void pump(void *arg)
 {
 	struct rpc_call *c = arg;
 	bool base = false;
+	struct loop *loop = c->loop;
 	pthread_mutex_lock(&c->lock);
-	for (unsigned event; (event = take_event(c));) {
+	for (unsigned event; c->loop == loop && (event = take_event(c));) {
 		pthread_mutex_unlock(&c->lock);
 		deliver(c, event);
 		pthread_mutex_lock(&c->lock);
 		after_event(c, event);
 		base |= event == EV_CLOSED && c->ended;
 	}
-	c->pumping = false;
+	bool move = c->loop != loop && c->events;
+	c->pumping = move;
 	pthread_mutex_unlock(&c->lock);
+	if (move) {
+		loop_post(c->loop, pump, c);
+		return;
+	}
 	if (base)
 		rpc_call_unref(c);
 	rpc_call_unref(c);
@@ -152,8 +158,8 @@ static void raise_and_unlock(struct rpc_call *c, unsigned events)
 	pthread_mutex_unlock(&c->lock);
 	if (!start)
 		return;
-	if (c->method->loop)
-		loop_post(c->method->loop, pump, c);
+	if (c->loop)
+		loop_post(c->loop, pump, c);
 	else
 		pump(c);
 }
@@ -177,7 +183,7 @@ static void on_recv(struct rpc_tag *tag, bool ok)
 	struct rpc_call *c = CONTAINER_OF(tag, struct rpc_call, recv_tag);
 	grpc_byte_buffer *incoming = TAKE(c->incoming);
 	bool failed = !incoming && (!ok || grpc_call_failed_before_recv_message(c->call));
-	bool unary = c->method->kind == RPC_UNARY;
+	bool unary = c->method->kind != RPC_STREAM; /* on the way in */
 	unsigned event = 0;
 	bool refuse = false;
 	pthread_mutex_lock(&c->lock);
@@ -231,12 +237,13 @@ static void on_close(struct rpc_tag *tag, bool ok)
 void rpc_call_begin(struct rpc_call *c, const struct rpc_method *m)
 {
 	c->method = m;
+	c->loop = m->loop;
 	grpc_op op = {.op = GRPC_OP_RECV_CLOSE_ON_SERVER};
 	op.data.recv_close_on_server.cancelled = &c->cancelled;
 	pthread_mutex_lock(&c->lock);
 	rpc_call_ref(c);
 	rpc_batch(c->call, &op, 1, &c->close_tag);
-	if (m->on_call && m->kind == RPC_UNARY) {
+	if (m->on_call && m->kind != RPC_STREAM) {
 		c->want_recv = true;
 		start_recv(c);
 		pthread_mutex_unlock(&c->lock);
@@ -414,6 +421,11 @@ void *rpc_call_data(const struct rpc_call *c)
 	return c->data;
 }
 
+void rpc_call_set_loop(struct rpc_call *c, struct loop *loop)
+{
+	c->loop = loop;
+}
+
 bool rpc_call_is_cancelled(struct rpc_call *c)
 {
 	pthread_mutex_lock(&c->lock);
@@ -454,6 +466,17 @@ struct slice rpc_call_metadata(const struct rpc_call *c, const char *key)
 			                GRPC_SLICE_LENGTH(m->value));
 	}
 	return SLICE_EMPTY;
+}
+
+bool rpc_call_metadata_at(const struct rpc_call *c, size_t i, struct slice *ret_key,
+                          struct slice *ret_value)
+{
+	if (i >= c->metadata.count)
+		return false;
+	const grpc_metadata *m = &c->metadata.metadata[i];
+	*ret_key = slice_of(GRPC_SLICE_START_PTR(m->key), GRPC_SLICE_LENGTH(m->key));
+	*ret_value = slice_of(GRPC_SLICE_START_PTR(m->value), GRPC_SLICE_LENGTH(m->value));
+	return true;
 }
 
 uint64_t rpc_call_time_left_ms(const struct rpc_call *c)

@@ -28,6 +28,7 @@ struct rpc_call {
 	const struct rpc_method *method;
 	struct rpc_call_ops ops;
 	void *data;
+	struct loop *loop; /* of callbacks; NULL: the queue's thread */
 
 	pthread_mutex_t lock;
 	/* --- under lock --- */

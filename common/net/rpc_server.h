@@ -24,14 +24,15 @@ struct rpc_server;
 struct rpc_call;
 
 enum rpc_kind {
-	RPC_UNARY,  /* one message in, one out: on_call gets the message */
-	RPC_STREAM, /* any number in either direction: on_call comes with an empty message */
+	RPC_UNARY,         /* one message in, one out: on_call gets the message */
+	RPC_SERVER_STREAM, /* one message in, which on_call gets; any number out */
+	RPC_STREAM,        /* any number in either direction: on_call comes with an empty message */
 };
 
 struct rpc_method {
 	const char *name; /* "/package.Service/Method"; must outlive the server */
 	enum rpc_kind kind;
-	/* The message lives until the call has ended (unary). */
+	/* The message lives as long as the call. */
 	void (*on_call)(struct rpc_call *call, struct slice message, void *arg);
 	void *arg;
 	struct loop *loop; /* NULL: on the queue's thread */
@@ -97,6 +98,9 @@ void rpc_call_finish(struct rpc_call *call);
 
 void rpc_call_set_ops(struct rpc_call *call, const struct rpc_call_ops *ops, void *data);
 void *rpc_call_data(const struct rpc_call *call);
+/* All further callbacks run on that loop. In on_call on the queue's thread, before it returns: how
+ * a server spreads its calls over several loops. */
+void rpc_call_set_loop(struct rpc_call *call, struct loop *loop);
 /* Queues one message of a stream. 0, or 1 when the queue is now above send_high_bytes: the
  * message is queued all the same, but the sender should wait for on_writable. After the end or a
  * cancellation the message is dropped. */
@@ -127,5 +131,8 @@ const char *rpc_call_peer_address(struct rpc_call *call);
 const char *rpc_call_method(const struct rpc_call *call); /* "/package.Service/Method" */
 /* The first value of a metadata key such as "authorization"; data NULL when absent. */
 struct slice rpc_call_metadata(const struct rpc_call *call, const char *key);
+/* The i-th metadata element, false beyond the last. Lives as long as the call. */
+bool rpc_call_metadata_at(const struct rpc_call *call, size_t i, struct slice *ret_key,
+                          struct slice *ret_value);
 /* Milliseconds that are left until the client's deadline; UINT64_MAX without one. */
 uint64_t rpc_call_time_left_ms(const struct rpc_call *call);
