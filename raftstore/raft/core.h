@@ -21,9 +21,10 @@ struct peer {
 	bool probe_sent;
 	uint64_t match, next; /* paper, figure 2: matchIndex, nextIndex */
 	uint64_t snapshot_index;
-	uint64_t heard_ms;  /* check-quorum */
-	uint64_t round;     /* the newest heartbeat round that it answered */
-	uint64_t *inflight; /* ring: last index of each unanswered append */
+	uint64_t commit_sent; /* with the last append */
+	uint64_t heard_ms;    /* check-quorum */
+	uint64_t round;       /* the newest heartbeat round that it answered */
+	uint64_t *inflight;   /* ring: last index of each unanswered append */
 	uint32_t inflight_at, inflight_n;
 };
 

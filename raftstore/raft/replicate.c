@@ -35,6 +35,7 @@ static uint64_t send_append(struct raft *r, struct peer *p, bool empty)
 			break;
 		raft_entries_add(&m.append.entries, e);
 	}
+	p->commit_sent = r->commit;
 	core_send(r, m);
 	return at;
 }
@@ -88,6 +89,7 @@ void replicate_start(struct raft *r)
 		struct peer *p = &r->peers[i];
 		set_state(p, PEER_PROBE, r->term_start);
 		p->match = 0;
+		p->commit_sent = 0;
 		p->heard_ms = r->now_ms;
 		p->round = 0;
 	}
@@ -143,6 +145,9 @@ void replicate_ack(struct raft *r, struct peer *p, uint64_t index)
 	if (news)
 		replicate_commit(r);
 	replicate_to(r, p);
+	/* Who answers after the commit learns of it without waiting for a heartbeat. */
+	if (news && p->state == PEER_REPLICATE && p->commit_sent < r->commit)
+		send_append(r, p, true);
 }
 
 void replicate_reject(struct raft *r, struct peer *p, uint64_t index, struct raft_mark hint)
