@@ -13,6 +13,8 @@
 #include "common/base/rng.h"
 #include "kube-proxy/core/state.h"
 
+enum { NAME_BYTES = 64 };
+
 struct model {
 	struct map frontends, backends, chains, hairpin;
 };
@@ -43,13 +45,13 @@ static void del(struct map *m, const char *key)
 
 static char *name_frontend(const struct frontend_key *k, char *out)
 {
-	sprintf(out, "%08x/%u/%u", k->ip, k->protocol, k->port);
+	snprintf(out, NAME_BYTES, "%08x/%u/%u", k->ip, k->protocol, k->port);
 	return out;
 }
 
 static char *name_chain(const struct proxy_op *op, char *out)
 {
-	sprintf(out, "%d/%u", op->kind, op->count);
+	snprintf(out, NAME_BYTES, "%d/%u", op->kind, op->count);
 	return out;
 }
 
@@ -79,19 +81,19 @@ static void model_apply(struct model *m, const struct proxy_op *op)
 		del(&m->frontends, key);
 		break;
 	case OP_BACKEND_ADD:
-		sprintf(key + end, "#%u", op->index);
+		snprintf(key + end, sizeof(key) - end, "#%u", op->index);
 		add(&m->backends, key, op);
 		break;
 	case OP_BACKEND_DEL:
-		sprintf(key + end, "#%u", op->index);
+		snprintf(key + end, sizeof(key) - end, "#%u", op->index);
 		del(&m->backends, key);
 		break;
 	case OP_HAIRPIN_ADD:
-		sprintf(key, "%08x", op->backend.ip);
+		snprintf(key, sizeof(key), "%08x", op->backend.ip);
 		add(&m->hairpin, key, op);
 		break;
 	case OP_HAIRPIN_DEL:
-		sprintf(key, "%08x", op->backend.ip);
+		snprintf(key, sizeof(key), "%08x", op->backend.ip);
 		del(&m->hairpin, key);
 		break;
 	}
@@ -127,12 +129,13 @@ static const char *route(struct model *m, const char *ip, uint16_t port, uint8_t
 	out[0] = 0;
 	size_t end = strlen(key);
 	for (uint32_t i = 0; i < f->count; i++) {
-		sprintf(key + end, "#%u", i);
+		snprintf(key + end, sizeof(key) - end, "#%u", i);
 		struct proxy_op *b = map_get_str(&m->backends, key);
 		assert_non_null(b); /* every index that numgen can give leads somewhere */
 		struct in_addr a = {b->backend.ip};
-		sprintf(out + strlen(out), "%s%s:%u", i ? " " : "", inet_ntoa(a), b->backend.port);
-		sprintf(key + end + 16, "%08x", b->backend.ip);
+		snprintf(out + strlen(out), sizeof(out) - strlen(out), "%s%s:%u", i ? " " : "",
+		         inet_ntoa(a), b->backend.port);
+		snprintf(key + end + 16, sizeof(key) - end - 16, "%08x", b->backend.ip);
 		assert_non_null(map_get_str(&m->hairpin, key + end + 16));
 	}
 	return out;
@@ -269,9 +272,9 @@ static void test_random_walk(void **state)
 	for (int step = 0; step < STEPS; step++) {
 		char key[32], svc[32], ips[512] = "", ip[32];
 		unsigned n = (unsigned)rng_below(&rng, SERVICES);
-		sprintf(svc, "ns/s%u", n);
+		snprintf(svc, sizeof(svc), "ns/s%u", n);
 		if (rng_below(&rng, 4) == 0) {
-			sprintf(ip, "10.96.0.%u", n / 2); /* pairs contend */
+			snprintf(ip, sizeof(ip), "10.96.0.%u", n / 2); /* pairs contend */
 			bool gone = rng_below(&rng, 3) == 0;
 			proxy_state_set_service(
 			    s, svc,
@@ -280,11 +283,12 @@ static void test_random_walk(void **state)
 			                        rng_below(&rng, 2) ? (uint16_t)(30000 + n) : 0));
 		} else {
 			unsigned slice = (unsigned)rng_below(&rng, SLICES);
-			sprintf(key, "ns/slice%u", slice);
+			snprintf(key, sizeof(key), "ns/slice%u", slice);
 			for (unsigned i = 0, k = (unsigned)rng_below(&rng, 6); i < k; i++)
-				sprintf(ips + strlen(ips), "%s10.1.0.%u%s", i ? " " : "",
-				        (unsigned)rng_below(&rng, 9),
-				        rng_below(&rng, 3) ? "" : "!");
+				snprintf(ips + strlen(ips), sizeof(ips) - strlen(ips),
+				         "%s10.1.0.%u%s", i ? " " : "",
+				         (unsigned)rng_below(&rng, 9),
+				         rng_below(&rng, 3) ? "" : "!");
 			proxy_state_set_slice(
 			    s, key, rng_below(&rng, 5) ? make_slice(key, svc, ips) : NULL);
 		}
@@ -316,9 +320,10 @@ static void test_one_change_is_small(void **state)
 	struct proxy_state *s = proxy_state_new();
 	for (unsigned i = 0; i < 2000; i++) {
 		char svc[32], ip[32], ips[64];
-		sprintf(svc, "ns/s%u", i);
-		sprintf(ip, "10.96.%u.%u", i / 250, i % 250 + 1);
-		sprintf(ips, "10.1.%u.1 10.1.%u.2 10.1.%u.3", i % 250, i % 250, i % 250);
+		snprintf(svc, sizeof(svc), "ns/s%u", i);
+		snprintf(ip, sizeof(ip), "10.96.%u.%u", i / 250, i % 250 + 1);
+		snprintf(ips, sizeof(ips), "10.1.%u.1 10.1.%u.2 10.1.%u.3", i % 250, i % 250,
+		         i % 250);
 		proxy_state_set_service(s, svc, make_service(svc, ip, 80, 0));
 		proxy_state_set_slice(s, svc, make_slice(svc, svc, ips));
 	}
