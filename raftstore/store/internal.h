@@ -1,0 +1,64 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+/* Inside of the LMDB store. */
+#include <lmdb.h>
+#include <pthread.h>
+#include "common/base/buf.h"
+#include "common/base/vec.h"
+#include "raftstore/store/store.h"
+
+enum {
+	LONG_HASH_BYTES = 32,
+	SHORT_KEY_BYTES = 511 - LONG_HASH_BYTES, /* longer keys go into buckets */
+	READERS_MAX = 512,
+};
+
+struct store_txn {
+	struct kv_txn kv; /* first */
+	struct store *store;
+	MDB_txn *txn;
+	bool write;
+	MDB_cursor *spare[KV_TABLES]; /* of a reading transaction, to be used again */
+	struct buf scratch;
+};
+
+struct pin {
+	MDB_txn *txn; /* a reader; NULL: none */
+	struct store_mark mark;
+	uint8_t *pages; /* both meta pages */
+};
+
+struct store {
+	char *dir;
+	uint64_t map_bytes;
+	bool no_sync;
+	size_t page_bytes;
+	int dir_fd;
+
+	pthread_rwlock_t swap; /* read: a transaction is open; write: env is replaced */
+	MDB_env *env;
+	MDB_dbi tables[KV_TABLES];
+	uint64_t generation;
+
+	pthread_mutex_t lock;
+	/* --- under lock --- */
+	VEC(struct store_txn *) idle; /* reset reading transactions */
+	struct pin durable, next;
+	/* --- */
+};
+
+/* The error of an LMDB or errno code. */
+int store_error(int code);
+int store_err(struct err *err, int code, const char *what);
+
+/* cursor.c: the kv_ops. */
+extern const struct kv_ops lmdb_ops;
+
+/* checkpoint.c */
+void pin_release(struct pin *p);
+/* Reads both meta pages of the file. */
+int meta_pages_read(int fd, size_t page_bytes, uint8_t *pages);
+int checkpoint_write(struct store *s, uint64_t generation, const struct pin *p, struct err *err);
+/* -ERR_NOT_FOUND: there is none. The pages are malloc'd. */
+int checkpoint_read(struct store *s, uint64_t *ret_generation, struct pin *ret, struct err *err);
+void db_name(uint64_t generation, char out[32]);

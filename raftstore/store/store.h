@@ -1,0 +1,68 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+/* The state machine's tables in LMDB, and how they survive a crash without a sync a commit.
+ *
+ * Commits are not synced. A checkpoint makes one transaction T durable: a reader is pinned at T, so
+ * that none of its pages is used again; the file is synced; then both meta pages as they were at T
+ * go, synced, into the file "checkpoint", which is replaced atomically. Only then the reader of the
+ * checkpoint before is let go. When the store is opened, the meta pages are put back as the
+ * checkpoint has them, whatever the file system wrote of later transactions; what is missing since
+ * comes again from the Raft log, which may be compacted up to the checkpoint's index only.
+ *
+ * Files: "db-<generation>.mdb" (a sparse map of map_bytes), its "-lock", "checkpoint" (which names
+ * the generation). Mode 0600.
+ *
+ * Keys longer than LMDB takes share a bucket under their first bytes: see cursor.c.
+ *
+ * Threads: transactions that write, checkpoint_begin and defragment belong to one thread (the
+ * storage thread); checkpoint_finish to one other or the same; reading ones to any, each begun and
+ * ended on one thread. */
+#include "raftstore/mvcc/kv.h"
+
+struct store;
+
+struct store_options {
+	const char *dir;    /* exists */
+	uint64_t map_bytes; /* 0: 64 GiB */
+	bool no_sync;       /* trust the operating system: for tests */
+};
+
+/* -ERR_CORRUPT, -ERR_IO, -ERR_NO_SPACE. Creates an empty store when there is none. */
+_must_use_ int store_open(const struct store_options *o, struct store **ret, struct err *err);
+/* No transaction is open. Does not checkpoint. */
+void store_close(struct store *s);
+
+_must_use_ int store_begin(struct store *s, bool write, struct kv_txn **ret);
+/* Ends a writing transaction. On failure (-ERR_NO_SPACE, -ERR_IO) nothing is written. */
+_must_use_ int store_commit(struct kv_txn *t, struct err *err);
+/* Ends a reading transaction, or abandons a writing one. NULL does nothing. */
+void store_end(struct kv_txn *t);
+DEFINE_CLEANUP(struct kv_txn, store_end)
+
+struct store_mark {
+	uint64_t index, term; /* of the last entry applied */
+};
+
+/* The entry that the newest durable checkpoint holds. */
+struct store_mark store_durable(struct store *s);
+/* Pins what is committed; `mark` says what it holds. -ERR_TOO_MANY_REQUESTS: one is on the way. */
+_must_use_ int store_checkpoint_begin(struct store *s, struct store_mark mark);
+/* Makes it durable; blocks on the disk. On failure the checkpoint before stays. */
+_must_use_ int store_checkpoint_finish(struct store *s, struct err *err);
+
+struct store_sizes {
+	uint64_t file_bytes; /* what the tables and free pages take */
+	uint64_t used_bytes; /* without free pages */
+};
+void store_sizes(struct store *s, struct store_sizes *ret);
+/* Cheap: file_bytes alone. */
+uint64_t store_file_bytes(struct store *s);
+/* Copies what is live into a new file and goes on with that. Not while a checkpoint is on the way;
+ * `mark` as in store_checkpoint_begin. */
+_must_use_ int store_defragment(struct store *s, struct store_mark mark, struct err *err);
+/* A compact copy as a file; any thread. */
+_must_use_ int store_copy(struct store *s, const char *path, struct err *err);
+
+/* An in-memory store of the same kind, for tests. One thread; a transaction commits by itself. */
+struct kv_txn *memory_store_new(void);
+void memory_store_free(struct kv_txn *t);
