@@ -9,11 +9,13 @@
 #include "apiserver/options.h"
 #include "common/daemon/daemon.h"
 #include "common/net/http_server.h"
+#include <stdatomic.h>
 
 struct admit;
 struct auth;
 struct bootstrap;
 struct cacher;
+struct grpc_front;
 struct http_front;
 struct http_routes;
 struct pipeline;
@@ -34,6 +36,7 @@ struct apiserver {
 
 	struct tls_context *tls;
 	struct http_front *front;
+	struct grpc_front *grpc; /* NULL: not served */
 	struct loop_thread *fronts;
 	size_t n_fronts;
 	int port; /* where HTTPS is served */
@@ -44,6 +47,7 @@ struct apiserver {
 
 	struct loop_timer drain; /* waits for the last requests when the server stops */
 	uint64_t drain_until_ms;
+	int doors_open;
 };
 
 /* Before the daemon's loop runs. On failure what was built stays for apiserver_deinit. */

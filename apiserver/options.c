@@ -162,8 +162,7 @@ static struct flag authorization_flags[] = {
               "Authorizers in their order: Node, RBAC, AlwaysAllow, AlwaysDeny."),
     FLAG_LIST("enable-admission-plugins", &O.admission_enable,
               "Admission plugins besides the default ones."),
-    FLAG_LIST("disable-admission-plugins", &O.admission_disable,
-              "Admission plugins to leave out."),
+    FLAG_LIST("disable-admission-plugins", &O.admission_disable, "Admission plugins to leave out."),
     FLAG_NO_EFFECT("admission-control-config-file"),
     FLAG_NO_EFFECT("authorization-config"),
     FLAG_NO_EFFECT("authorization-policy-file"),
@@ -184,8 +183,7 @@ static struct flag authorization_flags[] = {
 static struct flag api_flags[] = {
     FLAG_STR("service-cluster-ip-range", &O.service_range,
              "Where cluster IPs are taken from: one or two CIDRs."),
-    FLAG_STR("service-node-port-range", &O.node_port_range,
-             "Where node ports are taken from."),
+    FLAG_STR("service-node-port-range", &O.node_port_range, "Where node ports are taken from."),
     FLAG_BOOL("allow-privileged", &O.allow_privileged, "Containers may be privileged."),
     FLAG_DURATION("event-ttl", &O.event_ttl_ms, "How long events are kept."),
     FLAG_GATES("feature-gates", &O.feature_gates, "Features to turn on or off."),
@@ -207,8 +205,7 @@ static struct flag kubelet_flags[] = {
              "Who signed the kubelets' serving certificates."),
     FLAG_STR("kubelet-client-certificate", &O.kubelet_cert_file,
              "The certificate shown to kubelets."),
-    FLAG_STR("kubelet-client-key", &O.kubelet_key_file,
-             "The key of --kubelet-client-certificate."),
+    FLAG_STR("kubelet-client-key", &O.kubelet_key_file, "The key of --kubelet-client-certificate."),
     FLAG_LIST("kubelet-preferred-address-types", &O.kubelet_address_types,
               "Which of a node's addresses to use, best first."),
     FLAG_DURATION("kubelet-timeout", &O.kubelet_timeout_ms,
@@ -295,8 +292,8 @@ int apiserver_options_complete(struct apiserver_options *o, struct arena *a, str
 		r = check_both("tls-cert-file", o->tls_cert_file, "tls-private-key-file",
 		               o->tls_key_file, err);
 	if (!r)
-		r = check_both("etcd-certfile", o->etcd_cert_file, "etcd-keyfile",
-		               o->etcd_key_file, err);
+		r = check_both("etcd-certfile", o->etcd_cert_file, "etcd-keyfile", o->etcd_key_file,
+		               err);
 	if (r < 0)
 		return r;
 	if (!*o->service_range)
@@ -308,8 +305,7 @@ int apiserver_options_complete(struct apiserver_options *o, struct arena *a, str
 		return err_set(err, ERR_BAD_REQUEST,
 		               "no address of this machine found: set --advertise-address");
 	if (o->sa_issuers.n == 0)
-		return err_set(err, ERR_BAD_REQUEST,
-		               "--service-account-issuer must be specified");
+		return err_set(err, ERR_BAD_REQUEST, "--service-account-issuer must be specified");
 	if (o->authorization_modes.n == 0)
 		*vec_push(&o->authorization_modes) = "AlwaysAllow";
 	if (o->http2_max_streams <= 0)

@@ -36,9 +36,9 @@ static int write_file(const char *path, struct slice data, mode_t mode, struct e
 	return (size_t)n == data.len ? 0 : err_set(err, ERR_IO, "%s: no space left", path);
 }
 
-int serving_cert_ensure(const char *folder, const char *const *hosts, size_t n_hosts,
-                        int64_t now_s, struct arena *a, const char **ret_cert,
-                        const char **ret_key, struct err *err)
+int serving_cert_ensure(const char *folder, const char *const *hosts, size_t n_hosts, int64_t now_s,
+                        struct arena *a, const char **ret_cert, const char **ret_key,
+                        struct err *err)
 {
 	_cleanup_buf_ struct buf cert = BUF_INIT, key = BUF_INIT;
 	const char *cert_path = arena_printf(a, "%s/apiserver.crt", folder);

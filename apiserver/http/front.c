@@ -14,6 +14,7 @@ struct http_front {
 	struct http_server *server;
 	struct front_metrics *metrics;
 	atomic_uint inflight[2]; /* reads, writes */
+	atomic_uint active;
 };
 
 /* One request on its way; all of it lives in the exchange's arena. */
@@ -66,6 +67,7 @@ static int sink_chunk_blob(struct response_sink *s, struct blob *data)
 /* The books are closed before the exchange, whose arena holds the call, is ended. */
 static void call_finish(struct front_call *c)
 {
+	atomic_fetch_sub(&c->front->active, 1);
 	if (c->counted)
 		atomic_fetch_sub(&c->front->inflight[c->mutating], 1);
 	c->counted = false;
@@ -325,6 +327,7 @@ static void on_request(struct http_exchange *x, void *arg)
 	c->front = f;
 	c->exchange = x;
 	c->sink.ops = &sink_ops;
+	atomic_fetch_add(&f->active, 1);
 	x->data = c;
 	x->on_closed = on_closed;
 	x->on_writable = on_writable;
@@ -366,6 +369,11 @@ struct http_front *http_front_new(const struct http_front_options *o)
 struct http_server *http_front_server(struct http_front *f)
 {
 	return f->server;
+}
+
+unsigned http_front_active(const struct http_front *f)
+{
+	return atomic_load(&f->active);
 }
 
 void http_front_free(struct http_front *f)

@@ -29,7 +29,9 @@ struct http_front_options {
 struct http_front *http_front_new(const struct http_front_options *o);
 /* The server to listen with, stop and free. */
 struct http_server *http_front_server(struct http_front *f);
-/* After the server was stopped. Frees the server too. */
+/* Requests that were not ended yet, streams too; any thread. */
+unsigned http_front_active(const struct http_front *f);
+/* After the server was stopped and no request is active. Frees the server too. */
 void http_front_free(struct http_front *f);
 
 /* The exchange behind a request that came by HTTP, for upgrades (exec, port-forward); NULL when it
