@@ -75,6 +75,8 @@ static void send_message(struct request *req, struct response_sink *sink, enum m
 		json_write_indented(&body, buf_view(&flat), "  ");
 	} else {
 		object_encode(object_format(format), schema, msg, &meta, &body);
+		if (format == MEDIA_JSON)
+			buf_byte(&body, '\n');
 	}
 	response_reply(sink, 200, media_type_name(format), buf_view(&body));
 }

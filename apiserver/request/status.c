@@ -300,6 +300,7 @@ void status_encode(const struct status *s, enum media_type format, bool pretty, 
 		json_write_indented(out, buf_view(&flat), "  ");
 	} else {
 		object_encode(OBJECT_JSON, schema, &m.base, &meta, out);
+		buf_byte(out, '\n');
 	}
 }
 
