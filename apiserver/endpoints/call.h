@@ -54,6 +54,15 @@ struct call {
 	void (*refused)(struct call *c, const struct status *s);
 };
 
+/* A call for a handler, on a resource of its choice. */
+struct call *call_new(struct pipeline *p, struct request *req, struct response_sink *sink,
+                      const struct resource_info *info);
+void call_init(struct call *c, const struct resource_info *info);
+
+/* Handlers of pods/binding and of the bindings resource. */
+void endpoint_binding(void *arg, struct pipeline *p, struct request *req,
+                      struct response_sink *sink);
+
 /* --- verbs: each answers and ends the call --------------------------------------------------- */
 
 void endpoint_get(struct call *c);

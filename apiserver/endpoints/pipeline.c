@@ -44,8 +44,10 @@ static void resource_init(struct pipeline *p, struct endpoint_resource *r,
 	r->info = info;
 	r->st = registry_strategy(main, info->subresource);
 	if (main->storage_prefix)
-		r->cache = cacher_resource(p->cacher, main->storage_prefix + strlen("/registry/"),
-		                           info->parent ? NULL : extract, r);
+		/* Of several versions of a kind, the stored one says what selectors see. */
+		r->cache = cacher_resource(
+		    p->cacher, main->storage_prefix + strlen("/registry/"),
+		    info->parent || info->schema != info->storage_schema ? NULL : extract, r);
 }
 
 struct pipeline *pipeline_new(const struct pipeline_options *o)
@@ -63,6 +65,8 @@ struct pipeline *pipeline_new(const struct pipeline_options *o)
 		abort();
 	for (size_t i = 0; i < resource_n; i++)
 		resource_init(p, &p->resources[i], &resource_table[i]);
+	pipeline_handle(p, "", "pods", "binding", endpoint_binding, NULL);
+	pipeline_handle(p, "", "bindings", "", endpoint_binding, NULL);
 	return p;
 }
 
@@ -198,16 +202,34 @@ static bool verb_served(const struct call *c)
 	return !(c->info->namespaced && !c->req->ns[0] && v != VERB_LIST && v != VERB_WATCH);
 }
 
+void call_init(struct call *c, const struct resource_info *info)
+{
+	c->info = info;
+	c->res = info->parent ? info->parent : info;
+	c->r = pipeline_resource(c->p, info);
+	c->st = c->r->st ? c->r->st : pipeline_resource(c->p, c->res)->st;
+	c->cache = c->r->cache;
+	call_context(c);
+}
+
+struct call *call_new(struct pipeline *p, struct request *req, struct response_sink *sink,
+                      const struct resource_info *info)
+{
+	struct call *c = arena_new(req->arena, struct call);
+
+	c->p = p;
+	c->req = req;
+	c->sink = sink;
+	c->a = req->arena;
+	call_init(c, info);
+	return c;
+}
+
 static void dispatch_resource(struct call *c)
 {
 	struct request *req = c->req;
 
-	c->info = req->info;
-	c->res = c->info->parent ? c->info->parent : c->info;
-	c->r = pipeline_resource(c->p, c->info);
-	c->st = c->r->st ? c->r->st : pipeline_resource(c->p, c->res)->st;
-	c->cache = c->r->cache;
-	call_context(c);
+	call_init(c, req->info);
 	warn_deprecated(c);
 	if (!verb_served(c)) {
 		call_refuse(c, status_method_not_allowed(c->a));

@@ -22,7 +22,7 @@ static bool completes_deletion(const struct call *c, const struct object *obj,
 	const MetaV1__ObjectMeta *was = old->meta;
 
 	if (obj->meta->n_finalizers || !was->deletion_timestamp ||
-	    !was->has_deletion_grace_period_seconds || was->deletion_grace_period_seconds != 0)
+	    (was->has_deletion_grace_period_seconds && was->deletion_grace_period_seconds != 0))
 		return false;
 	return strcmp(c->res->kind, "Namespace") != 0 ||
 	       OBJECT_MSG(obj, CoreV1__Namespace)->spec->n_finalizers == 0;
