@@ -3,15 +3,20 @@
 #include "common/codec/utf8.h"
 #include "common/codec/yaml.h"
 
-/* Would a plain scalar of this text be read as something else than a string? */
-static bool reads_differently(struct slice s)
+enum style { STYLE_PLAIN, STYLE_SINGLE, STYLE_DOUBLE };
+
+/* Double quotes for what would be read as another type, single quotes for what would not be read
+ * as one scalar. */
+static enum style style_by_reading(struct slice s)
 {
 	_cleanup_arena_ struct arena a = {0};
 	struct jvalue *v = NULL;
 
-	if (yaml_parse(s, &a, NULL, &v, NULL) < 0)
-		return true;
-	return v->kind != JVALUE_STRING || !slice_eq(jvalue_slice(v), s);
+	if (s.data[0] == '#' || yaml_parse(s, &a, NULL, &v, NULL) < 0)
+		return STYLE_SINGLE;
+	if (v->kind == JVALUE_STRING)
+		return slice_eq(jvalue_slice(v), s) ? STYLE_PLAIN : STYLE_SINGLE;
+	return v->kind < JVALUE_STRING ? STYLE_DOUBLE : STYLE_SINGLE;
 }
 
 /* YAML 1.1 has base 60 numbers, dates and "=" which our reader takes for strings. */
@@ -38,14 +43,14 @@ static bool is_word(struct slice s)
 	return true;
 }
 
-static bool is_plain(struct slice s)
+static enum style style_of(struct slice s)
 {
 	if (is_ambiguous(s))
-		return false;
-	/* Words without digits and signs are plain but for the few with a meaning. */
+		return STYLE_DOUBLE;
+	/* Words of some length are plain: those with a meaning are short. */
 	if (is_word(s) && s.len > 5 && s.data[0] != '/')
-		return true;
-	return !reads_differently(s);
+		return STYLE_PLAIN;
+	return style_by_reading(s);
 }
 
 static bool has_controls(struct slice s, bool newlines)
@@ -86,28 +91,37 @@ static void write_literal(struct slice s, int depth, struct buf *out)
 	out->len--; /* the caller ends the line */
 }
 
+static void write_single(struct slice s, struct buf *out)
+{
+	buf_byte(out, '\'');
+	for (size_t i = 0; i < s.len; i++) {
+		if (s.data[i] == '\'')
+			buf_byte(out, '\'');
+		buf_byte(out, s.data[i]);
+	}
+	buf_byte(out, '\'');
+}
+
 static void write_string(struct slice s, int depth, struct buf *out)
 {
-	bool lines = s.len && memchr(s.data, '\n', s.len);
-
-	if (s.len == 0) {
-		buf_str(out, "\"\"");
-	} else if (has_controls(s, true)) {
+	if (s.len == 0 || has_controls(s, true)) {
 		json_write_string(out, s);
-	} else if (lines) {
+		return;
+	}
+	if (memchr(s.data, '\n', s.len)) {
 		write_literal(s, depth, out);
-	} else if (is_plain(s)) {
+		return;
+	}
+	switch (style_of(s)) {
+	case STYLE_PLAIN:
 		buf_slice(out, s);
-	} else if (!reads_differently(s) || s.len < 6) {
+		break;
+	case STYLE_SINGLE:
+		write_single(s, out);
+		break;
+	case STYLE_DOUBLE:
 		json_write_string(out, s);
-	} else {
-		buf_byte(out, '\'');
-		for (size_t i = 0; i < s.len; i++) {
-			if (s.data[i] == '\'')
-				buf_byte(out, '\'');
-			buf_byte(out, s.data[i]);
-		}
-		buf_byte(out, '\'');
+		break;
 	}
 }
 
