@@ -41,6 +41,7 @@ struct strategy_ctx {
 	const struct strategy_user *user;       /* NULL: nobody */
 	struct service_alloc *services;         /* NULL: nothing is allocated */
 	bool dry_run;
+	bool metadata_ready; /* registry_begin_create was called: create keeps uid and name */
 	/* New random texts for metadata: a UUID of 36 characters + NUL, and the suffix of five
 	 * characters that generateName gets (alphabet bcdfghjklmnpqrstvwxz2456789). */
 	void (*new_uid)(void *arg, char ret[37]);
@@ -81,8 +82,24 @@ enum strategy_delete {
 	DELETE_ORPHAN,     /* dependents are orphaned when a delete does not say */
 };
 
+/* When the generation of an object goes up. */
+enum strategy_generation {
+	GENERATION_NONE,             /* the kind has none */
+	GENERATION_SPEC,             /* 1 on create, +1 when the spec changes */
+	GENERATION_SPEC_ANNOTATIONS, /* or the annotations */
+};
+
 struct strategy {
 	const char *kind; /* for messages: "Pod" */
+
+	/* Syntax of metadata.name; NULL: an RFC 1123 subdomain. */
+	size_t (*name_syntax)(const char *s, struct arena *a, const char *ret[4]);
+	enum strategy_generation generation;
+	bool has_status;   /* create drops the status, update keeps the old one */
+	bool is_status;    /* the strategy of the status subresource: update keeps all but status */
+	bool keeps_labels; /* of the status subresource: labels stay as they are */
+	bool keeps_metadata; /* of the status subresource: all metadata but managedFields stays */
+	bool lax_update;     /* update does not run `validate` again, only validate_update */
 
 	/* Sets what the version's defaults set. Idempotent; on every decoded object. */
 	void (*defaults)(const struct strategy_ctx *ctx, struct object *obj);
@@ -93,6 +110,8 @@ struct strategy {
 	                       const struct object *old);
 	void (*validate)(const struct strategy_ctx *ctx, const struct object *obj,
 	                 struct field_errors *errs);
+	void (*validate_create)(const struct strategy_ctx *ctx, const struct object *obj,
+	                        struct field_errors *errs); /* besides validate */
 	void (*validate_update)(const struct strategy_ctx *ctx, const struct object *obj,
 	                        const struct object *old, struct field_errors *errs);
 	/* Warnings on create (old NULL) and update. */
@@ -100,13 +119,14 @@ struct strategy {
 	                 const struct object *old, struct strategy_warnings *w);
 	void (*canonicalize)(const struct strategy_ctx *ctx, struct object *obj);
 
-	/* Takes cluster IPs and node ports, after validation and before the store transaction;
-	 * undone by release(obj, old) when the transaction fails. After a delete: release(obj,
-	 * NULL). */
+	/* Takes cluster IPs and node ports, after validation and before the store transaction. Any
+	 * loop. `release` gives back what obj holds and `keep` (NULL: nothing) does not:
+	 * release(obj, old) when the transaction fails, release(old, obj) when an update is stored,
+	 * release(obj, NULL) after a delete. */
 	void (*allocate)(const struct strategy_ctx *ctx, struct object *obj,
 	                 const struct object *old, struct field_errors *errs);
 	void (*release)(const struct strategy_ctx *ctx, const struct object *obj,
-	                const struct object *old);
+	                const struct object *keep);
 
 	/* Checks a graceful delete: true when the object stays until its grace period is over, with
 	 * *grace_s set (in: what the client asked, -1 nothing). NULL: never graceful. */
@@ -138,13 +158,17 @@ const struct strategy *registry_strategy(const struct resource_info *res, const 
 /* defaults + the strategy's own checks, in upstream's order (rest.BeforeCreate, BeforeUpdate). */
 void registry_defaults(const struct strategy_ctx *ctx, const struct strategy *st,
                        struct object *obj);
+/* System metadata alone: for callers whose admission must see uid and generated name. Then
+ * ctx->metadata_ready tells registry_before_create to leave them. */
+void registry_begin_create(const struct strategy_ctx *ctx, struct object *obj);
 /* System metadata (uid, creationTimestamp, generated name, deletion fields cleared), prepare,
  * validation, canonical form. Namespaced objects must have their namespace already. The object may
  * be stored when errs is empty. */
 void registry_before_create(const struct strategy_ctx *ctx, const struct strategy *st,
                             struct object *obj, struct field_errors *errs);
 /* Carries over the immutable metadata from `old`, prepare, validation. Conflicts on uid and
- * resourceVersion are the caller's. */
+ * resourceVersion are the caller's, who also fills in an empty resourceVersion when the strategy
+ * allows unconditional updates: it is an error here. */
 void registry_before_update(const struct strategy_ctx *ctx, const struct strategy *st,
                             struct object *obj, const struct object *old,
                             struct field_errors *errs);
