@@ -1,0 +1,347 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <stdio.h>
+
+#include "apiserver/registry/core/pod_spec.h"
+
+_Static_assert(sizeof(CoreV1__Container) == sizeof(CoreV1__EphemeralContainerCommon),
+               "ephemeral containers share the layout of containers");
+_Static_assert(offsetof(CoreV1__Container, restart_policy) ==
+                   offsetof(CoreV1__EphemeralContainerCommon, restart_policy),
+               "ephemeral containers share the layout of containers");
+
+static const char *const protocols[] = {"SCTP", "TCP", "UDP", NULL};
+
+const CoreV1__Container *ephemeral_as_container(const CoreV1__EphemeralContainer *e)
+{
+	return (const CoreV1__Container *)e->ephemeral_container_common;
+}
+
+void no_backsteps_check(errs_t errs, path_t p, const char *path)
+{
+	for (const char *s = path; s; s = strchr(s, '/')) {
+		s += *s == '/';
+		if (s[0] == '.' && s[1] == '.' && (!s[2] || s[2] == '/')) {
+			field_invalid(errs, p, path, "must not contain '..'");
+			return;
+		}
+	}
+}
+
+void local_path_check(errs_t errs, path_t p, const char *path)
+{
+	if (*path == '/')
+		field_invalid(errs, p, path, "must be a relative path");
+	no_backsteps_check(errs, p, path);
+}
+
+static void check_ports(struct pod_scope *s, path_t p, const CoreV1__Container *c)
+{
+	for (size_t i = 0; i < c->n_ports; i++) {
+		const CoreV1__ContainerPort *port = c->ports[i];
+		path_t at = FIELD_INDEX(p, i);
+		if (*port->name &&
+		    check_name(s->errs, FIELD(at, "name"), port->name, names_port_name))
+			for (size_t j = 0; j < i; j++)
+				if (!strcmp(c->ports[j]->name, port->name)) {
+					field_duplicate(s->errs, FIELD(at, "name"), port->name);
+					break;
+				}
+		if (!port->container_port)
+			field_required(s->errs, FIELD(at, "containerPort"), "");
+		else
+			check_port(s->errs, FIELD(at, "containerPort"), port->container_port);
+		if (port->host_port)
+			check_port(s->errs, FIELD(at, "hostPort"), port->host_port);
+		if (s->spec->host_network && port->host_port != port->container_port &&
+		    !s->is_template)
+			field_invalid_int(s->errs, FIELD(at, "containerPort"), port->container_port,
+			                  "must match `hostPort` when `hostNetwork` is true");
+		check_required_enum(s->errs, FIELD(at, "protocol"), port->protocol, protocols);
+		if (*port->host_ip)
+			check_name(s->errs, FIELD(at, "hostIP"), port->host_ip, names_ip);
+	}
+}
+
+static bool same_host_port(const CoreV1__ContainerPort *a, const CoreV1__ContainerPort *b)
+{
+	return a->host_port == b->host_port && !strcmp(a->protocol, b->protocol) &&
+	       !strcmp(a->host_ip, b->host_ip);
+}
+
+/* A host port may be used once in a pod. */
+static bool host_port_taken(const struct pod_scope *s, size_t container, size_t port)
+{
+	const CoreV1__ContainerPort *mine = s->spec->containers[container]->ports[port];
+
+	for (size_t i = 0; i <= container; i++) {
+		const CoreV1__Container *c = s->spec->containers[i];
+		for (size_t j = 0; j < (i == container ? port : c->n_ports); j++)
+			if (same_host_port(c->ports[j], mine))
+				return true;
+	}
+	return false;
+}
+
+static void check_host_ports(struct pod_scope *s)
+{
+	for (size_t i = 0; i < s->spec->n_containers; i++) {
+		const CoreV1__Container *c = s->spec->containers[i];
+		path_t ports = FIELD(FIELD_INDEX(FIELD(s->spec_path, "containers"), i), "ports");
+		for (size_t j = 0; j < c->n_ports; j++) {
+			const CoreV1__ContainerPort *port = c->ports[j];
+			if (!port->host_port || !host_port_taken(s, i, j))
+				continue;
+			field_duplicate(s->errs, FIELD(FIELD_INDEX(ports, j), "hostPort"),
+			                arena_printf(s->errs->arena, "%s/%s/%d", port->protocol,
+			                             port->host_ip, port->host_port));
+		}
+	}
+}
+
+static void check_mount_propagation(struct pod_scope *s, path_t p, const CoreV1__Container *c,
+                                    const CoreV1__VolumeMount *m)
+{
+	if (!m->mount_propagation)
+		return;
+	check_enum(s->errs, p, m->mount_propagation,
+	           LIST("Bidirectional", "HostToContainer", "None"));
+	if (!strcmp(m->mount_propagation, "Bidirectional") &&
+	    !(c->security_context && c->security_context->privileged))
+		field_forbidden(s->errs, p,
+		                "Bidirectional mount propagation is available only to privileged "
+		                "containers");
+}
+
+static void check_recursive_read_only(struct pod_scope *s, path_t p, const CoreV1__VolumeMount *m)
+{
+	path_t at = FIELD(p, "recursiveReadOnly");
+
+	if (!m->recursive_read_only)
+		return;
+	if (list_has(LIST("IfPossible", "Enabled"), m->recursive_read_only)) {
+		if (!m->read_only)
+			field_forbidden(s->errs, at, "may only be specified when readOnly is true");
+		if (m->mount_propagation && strcmp(m->mount_propagation, "None"))
+			field_forbidden(
+			    s->errs, at,
+			    "may only be specified when mountPropagation is None or not "
+			    "specified");
+	} else {
+		check_enum(s->errs, at, m->recursive_read_only,
+		           LIST("Disabled", "IfPossible", "Enabled"));
+	}
+}
+
+static void check_mounts(struct pod_scope *s, path_t p, const CoreV1__Container *c)
+{
+	for (size_t i = 0; i < c->n_volume_mounts; i++) {
+		const CoreV1__VolumeMount *m = c->volume_mounts[i];
+		path_t at = FIELD_INDEX(p, i);
+		if (!*m->name)
+			field_required(s->errs, FIELD(at, "name"), "");
+		else if (!pod_volume(s->spec, m->name))
+			field_not_found(s->errs, FIELD(at, "name"), m->name);
+		if (!*m->mount_path)
+			field_required(s->errs, FIELD(at, "mountPath"), "");
+		for (size_t j = 0; j < i; j++)
+			if (!strcmp(c->volume_mounts[j]->mount_path, m->mount_path)) {
+				field_invalid(s->errs, FIELD(at, "mountPath"), m->mount_path,
+				              "must be unique");
+				break;
+			}
+		for (size_t j = 0; j < c->n_volume_devices; j++) {
+			if (!strcmp(c->volume_devices[j]->name, m->name))
+				field_invalid(s->errs, FIELD(at, "name"), m->name,
+				              "must not already exist in volumeDevices");
+			if (!strcmp(c->volume_devices[j]->device_path, m->mount_path))
+				field_invalid(s->errs, FIELD(at, "mountPath"), m->mount_path,
+				              "must not already exist as a path in volumeDevices");
+		}
+		if (*m->sub_path)
+			local_path_check(s->errs, FIELD(p, "subPath"), m->sub_path);
+		if (*m->sub_path_expr) {
+			if (*m->sub_path)
+				field_invalid(s->errs, FIELD(at, "subPathExpr"), m->sub_path_expr,
+				              "subPathExpr and subPath are mutually exclusive");
+			local_path_check(s->errs, FIELD(p, "subPathExpr"), m->sub_path_expr);
+		}
+		check_mount_propagation(s, FIELD(p, "mountPropagation"), c, m);
+		check_recursive_read_only(s, at, m);
+	}
+}
+
+static void check_devices(struct pod_scope *s, path_t p, const CoreV1__Container *c)
+{
+	for (size_t i = 0; i < c->n_volume_devices; i++) {
+		const CoreV1__VolumeDevice *d = c->volume_devices[i];
+		const CoreV1__Volume *v = pod_volume(s->spec, d->name);
+		path_t at = FIELD_INDEX(p, i);
+		if (!*d->name)
+			field_required(s->errs, FIELD(at, "name"), "");
+		else if (!v)
+			field_not_found(s->errs, FIELD(at, "name"), d->name);
+		else if (!v->volume_source->persistent_volume_claim && !v->volume_source->ephemeral)
+			field_invalid(s->errs, FIELD(at, "name"), d->name,
+			              "can only use volume source type of PersistentVolumeClaim or "
+			              "Ephemeral for block mode");
+		if (!*d->device_path)
+			field_required(s->errs, FIELD(at, "devicePath"), "");
+		else
+			no_backsteps_check(s->errs, FIELD(at, "devicePath"), d->device_path);
+		for (size_t j = 0; j < i; j++) {
+			if (!strcmp(c->volume_devices[j]->name, d->name))
+				field_invalid(s->errs, FIELD(at, "name"), d->name,
+				              "must be unique");
+			if (!strcmp(c->volume_devices[j]->device_path, d->device_path))
+				field_invalid(s->errs, FIELD(at, "devicePath"), d->device_path,
+				              "must be unique");
+		}
+	}
+}
+
+static void check_image(struct pod_scope *s, path_t p, const CoreV1__Container *c)
+{
+	size_t len = strlen(c->image);
+	static const char space[] = " \t\n\v\f\r";
+
+	if (!len)
+		field_required(s->errs, FIELD(p, "image"), "");
+	else if (strchr(space, c->image[0]) || strchr(space, c->image[len - 1]))
+		field_invalid(s->errs, FIELD(p, "image"), c->image,
+		              "must not have leading or trailing whitespace");
+}
+
+static void check_resize_policy(struct pod_scope *s, path_t p, const CoreV1__Container *c)
+{
+	for (size_t i = 0; i < c->n_resize_policy; i++) {
+		const CoreV1__ContainerResizePolicy *r = c->resize_policy[i];
+		path_t at = FIELD_INDEX(p, i);
+		for (size_t j = 0; j < i; j++)
+			if (!strcmp(c->resize_policy[j]->resource_name, r->resource_name)) {
+				field_duplicate(s->errs, at, r->resource_name);
+				break;
+			}
+		check_required_enum(s->errs, FIELD(at, "resourceName"), r->resource_name,
+		                    LIST("cpu", "memory"));
+		check_required_enum(s->errs, FIELD(at, "restartPolicy"), r->restart_policy,
+		                    LIST("NotRequired", "RestartContainer"));
+	}
+}
+
+static void check_common(struct pod_scope *s, path_t p, const CoreV1__Container *c,
+                         enum container_kind kind)
+{
+	check_required_name(s->errs, FIELD(p, "name"), c->name, names_dns1123_label);
+	check_image(s, p, c);
+	check_required_enum(s->errs, FIELD(p, "terminationMessagePolicy"),
+	                    c->termination_message_policy, LIST("File", "FallbackToLogsOnError"));
+	if (kind != CONTAINER_EPHEMERAL)
+		check_ports(s, FIELD(p, "ports"), c);
+	env_check(s, p, c);
+	check_mounts(s, FIELD(p, "volumeMounts"), c);
+	check_devices(s, FIELD(p, "volumeDevices"), c);
+	check_required_enum(s->errs, FIELD(p, "imagePullPolicy"), c->image_pull_policy,
+	                    LIST("Always", "IfNotPresent", "Never"));
+	if (kind != CONTAINER_EPHEMERAL)
+		resources_check(s, FIELD(p, "resources"), c->resources);
+	check_resize_policy(s, FIELD(p, "resizePolicy"), c);
+	container_security_check(s, FIELD(p, "securityContext"), c->security_context);
+}
+
+/* Names are unique over all containers of the pod. */
+static bool name_taken(const CoreV1__PodSpec *spec, const char *name, enum container_kind kind,
+                       size_t index)
+{
+	size_t n_main = kind == CONTAINER_MAIN ? index : spec->n_containers;
+	size_t n_init = kind == CONTAINER_INIT   ? index
+	                : kind == CONTAINER_MAIN ? 0
+	                                         : spec->n_init_containers;
+
+	for (size_t i = 0; i < n_main; i++)
+		if (!strcmp(spec->containers[i]->name, name))
+			return true;
+	for (size_t i = 0; i < n_init; i++)
+		if (!strcmp(spec->init_containers[i]->name, name))
+			return true;
+	for (size_t i = 0; kind == CONTAINER_EPHEMERAL && i < index; i++)
+		if (!strcmp(ephemeral_as_container(spec->ephemeral_containers[i])->name, name))
+			return true;
+	return false;
+}
+
+static void check_restart_policy(struct pod_scope *s, path_t p, const CoreV1__Container *c)
+{
+	if (c->restart_policy)
+		check_enum(s->errs, FIELD(p, "restartPolicy"), c->restart_policy,
+		           LIST("Always", "OnFailure", "Never"));
+	if (c->n_restart_policy_rules && !c->restart_policy)
+		field_required(s->errs, FIELD(p, "restartPolicy"),
+		               "must specify restartPolicy when restart rules are used");
+}
+
+void containers_check(struct pod_scope *s)
+{
+	const CoreV1__PodSpec *spec = s->spec;
+
+	if (!spec->n_containers)
+		field_required(s->errs, FIELD(s->spec_path, "containers"), "");
+	for (size_t i = 0; i < spec->n_containers; i++) {
+		const CoreV1__Container *c = spec->containers[i];
+		path_t at = FIELD_INDEX(FIELD(s->spec_path, "containers"), i);
+		check_common(s, at, c, CONTAINER_MAIN);
+		if (*c->name && name_taken(spec, c->name, CONTAINER_MAIN, i))
+			field_duplicate(s->errs, FIELD(at, "name"), c->name);
+		probes_check(s, at, c, CONTAINER_MAIN);
+		check_restart_policy(s, at, c);
+	}
+	check_host_ports(s);
+	for (size_t i = 0; i < spec->n_init_containers; i++) {
+		const CoreV1__Container *c = spec->init_containers[i];
+		path_t at = FIELD_INDEX(FIELD(s->spec_path, "initContainers"), i);
+		check_common(s, at, c, CONTAINER_INIT);
+		if (*c->name && name_taken(spec, c->name, CONTAINER_INIT, i))
+			field_duplicate(s->errs, FIELD(at, "name"), c->name);
+		probes_check(s, at, c, CONTAINER_INIT);
+		check_restart_policy(s, at, c);
+	}
+}
+
+static void forbid_ephemeral(struct pod_scope *s, path_t p, const char *field, bool set)
+{
+	if (set)
+		field_forbidden(s->errs, FIELD(p, field),
+		                "cannot be set for an Ephemeral Container");
+}
+
+void ephemeral_containers_check(struct pod_scope *s)
+{
+	const CoreV1__PodSpec *spec = s->spec;
+
+	for (size_t i = 0; i < spec->n_ephemeral_containers; i++) {
+		const CoreV1__EphemeralContainer *e = spec->ephemeral_containers[i];
+		const CoreV1__Container *c = ephemeral_as_container(e);
+		path_t at = FIELD_INDEX(FIELD(s->spec_path, "ephemeralContainers"), i);
+		const char *target = e->target_container_name;
+		check_common(s, at, c, CONTAINER_EPHEMERAL);
+		if (*c->name && name_taken(spec, c->name, CONTAINER_EPHEMERAL, i))
+			field_duplicate(s->errs, FIELD(at, "name"), c->name);
+		if (*target && !name_taken(spec, target, CONTAINER_INIT, 0) &&
+		    !name_taken(spec, target, CONTAINER_EPHEMERAL, 0))
+			field_not_found(s->errs, FIELD(at, "targetContainerName"), target);
+		forbid_ephemeral(s, at, "ports", c->n_ports);
+		forbid_ephemeral(s, at, "livenessProbe", c->liveness_probe);
+		forbid_ephemeral(s, at, "readinessProbe", c->readiness_probe);
+		forbid_ephemeral(s, at, "startupProbe", c->startup_probe);
+		forbid_ephemeral(s, at, "lifecycle", c->lifecycle);
+		forbid_ephemeral(s, at, "restartPolicy", c->restart_policy);
+		forbid_ephemeral(s, at, "resizePolicy", c->n_resize_policy);
+		forbid_ephemeral(s, at, "resources",
+		                 c->resources->n_limits || c->resources->n_requests ||
+		                     c->resources->n_claims);
+		for (size_t j = 0; j < c->n_volume_mounts; j++) {
+			path_t m = FIELD_INDEX(FIELD(at, "volumeMounts"), j);
+			forbid_ephemeral(s, m, "subPath", *c->volume_mounts[j]->sub_path);
+			forbid_ephemeral(s, m, "subPathExpr", *c->volume_mounts[j]->sub_path_expr);
+		}
+	}
+}

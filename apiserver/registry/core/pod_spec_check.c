@@ -1,0 +1,283 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "apiserver/registry/core/pod_spec.h"
+#include "apiserver/registry/core/pvc.h"
+#include "apiserver/registry/core/volume_check.h"
+#include "apiserver/registry/metadata.h"
+
+enum { NAMESERVERS_MAX = 3, SEARCHES_MAX = 32, SEARCHES_BYTES_MAX = 2048 };
+
+const CoreV1__Volume *pod_volume(const CoreV1__PodSpec *spec, const char *name)
+{
+	for (size_t i = 0; i < spec->n_volumes; i++)
+		if (!strcmp(spec->volumes[i]->name, name))
+			return spec->volumes[i];
+	return NULL;
+}
+
+void volumes_check(struct pod_scope *s)
+{
+	const CoreV1__PodSpec *spec = s->spec;
+
+	for (size_t i = 0; i < spec->n_volumes; i++) {
+		const CoreV1__Volume *v = spec->volumes[i];
+		path_t at = FIELD_INDEX(FIELD(s->spec_path, "volumes"), i);
+		volume_source_check(s->errs, at, &v->volume_source->base,
+		                    "must specify a volume type");
+		if (v->volume_source->ephemeral &&
+		    v->volume_source->ephemeral->volume_claim_template)
+			pvc_spec_check(s->errs, FIELD(at, "ephemeral.volumeClaimTemplate.spec"),
+			               v->volume_source->ephemeral->volume_claim_template->spec);
+		if (!check_required_name(s->errs, FIELD(at, "name"), v->name, names_dns1123_label))
+			continue;
+		if (pod_volume(spec, v->name) != v)
+			field_duplicate(s->errs, FIELD(at, "name"), v->name);
+	}
+}
+
+static void check_topology_spread(errs_t errs, path_t p, const CoreV1__PodSpec *spec, size_t i)
+{
+	const CoreV1__TopologySpreadConstraint *c = spec->topology_spread_constraints[i];
+
+	check_positive(errs, FIELD(p, "maxSkew"), c->max_skew);
+	if (!*c->topology_key)
+		field_required(errs, FIELD(p, "topologyKey"), "can not be empty");
+	check_enum(errs, FIELD(p, "whenUnsatisfiable"), c->when_unsatisfiable,
+	           LIST("DoNotSchedule", "ScheduleAnyway"));
+	for (size_t j = 0; j < i; j++) {
+		const CoreV1__TopologySpreadConstraint *o = spec->topology_spread_constraints[j];
+		if (!strcmp(o->topology_key, c->topology_key) &&
+		    !strcmp(o->when_unsatisfiable, c->when_unsatisfiable)) {
+			field_duplicate(errs, p,
+			                arena_printf(errs->arena, "{%s, %s}", c->topology_key,
+			                             c->when_unsatisfiable));
+			break;
+		}
+	}
+	if (c->has_min_domains) {
+		check_positive(errs, FIELD(p, "minDomains"), c->min_domains);
+		if (strcmp(c->when_unsatisfiable, "DoNotSchedule"))
+			field_add(
+			    errs, FIELD_INVALID, FIELD(p, "minDomains"),
+			    arena_printf(errs->arena, "%d", c->min_domains),
+			    "can only use minDomains if whenUnsatisfiable=DoNotSchedule, not %s",
+			    c->when_unsatisfiable);
+	}
+	if (c->node_affinity_policy)
+		check_enum(errs, FIELD(p, "nodeAffinityPolicy"), c->node_affinity_policy,
+		           LIST("Honor", "Ignore"));
+	if (c->node_taints_policy)
+		check_enum(errs, FIELD(p, "nodeTaintsPolicy"), c->node_taints_policy,
+		           LIST("Honor", "Ignore"));
+	for (size_t j = 0; j < c->n_match_label_keys; j++)
+		check_name(errs, FIELD_INDEX(FIELD(p, "matchLabelKeys"), j), c->match_label_keys[j],
+		           names_qualified);
+	if (c->n_match_label_keys && !c->label_selector)
+		field_forbidden(errs, FIELD(p, "matchLabelKeys"),
+		                "must not be specified when labelSelector is not set");
+	check_selector(errs, FIELD(p, "labelSelector"), c->label_selector);
+}
+
+static void check_dns(struct pod_scope *s)
+{
+	const CoreV1__PodSpec *spec = s->spec;
+	const CoreV1__PodDNSConfig *d = spec->dns_config;
+	path_t p = FIELD(s->spec_path, "dnsConfig");
+	size_t bytes = 0;
+
+	check_required_enum(s->errs, FIELD(s->spec_path, "dnsPolicy"), spec->dns_policy,
+	                    LIST("ClusterFirstWithHostNet", "ClusterFirst", "Default", "None"));
+	if (!strcmp(spec->dns_policy, "None")) {
+		if (!d)
+			field_required(s->errs, p,
+			               "must provide `dnsConfig` when `dnsPolicy` is None");
+		else if (!d->n_nameservers)
+			field_required(
+			    s->errs, FIELD(p, "nameservers"),
+			    "must provide at least one DNS nameserver when `dnsPolicy` is "
+			    "None");
+	}
+	if (!d)
+		return;
+	if (d->n_nameservers > NAMESERVERS_MAX)
+		field_invalid_json(s->errs, FIELD(p, "nameservers"),
+		                   json_of_strings(s->errs, d->nameservers, d->n_nameservers),
+		                   "must not have more than 3 nameservers");
+	for (size_t i = 0; i < d->n_nameservers; i++)
+		check_name(s->errs, FIELD_INDEX(FIELD(p, "nameservers"), i), d->nameservers[i],
+		           names_ip);
+	for (size_t i = 0; i < d->n_searches; i++) {
+		size_t n = strlen(d->searches[i]);
+		bytes += n + (i > 0);
+		if (!strcmp(d->searches[i], "."))
+			continue;
+		n -= n && d->searches[i][n - 1] == '.';
+		check_name(s->errs, FIELD_INDEX(FIELD(p, "searches"), i),
+		           arena_strndup(s->errs->arena, d->searches[i], n),
+		           names_dns1123_subdomain_underscore);
+	}
+	if (d->n_searches > SEARCHES_MAX)
+		field_invalid_json(s->errs, FIELD(p, "searches"),
+		                   json_of_strings(s->errs, d->searches, d->n_searches),
+		                   "must not have more than 32 search paths");
+	if (bytes > SEARCHES_BYTES_MAX)
+		field_invalid_json(
+		    s->errs, FIELD(p, "searches"),
+		    json_of_strings(s->errs, d->searches, d->n_searches),
+		    "must not have more than 2048 characters (including spaces) in the "
+		    "search list");
+	for (size_t i = 0; i < d->n_options; i++)
+		if (!*d->options[i]->name)
+			field_required(s->errs, FIELD_INDEX(FIELD(p, "options"), i),
+			               "must not be empty");
+}
+
+static void check_gates(struct pod_scope *s)
+{
+	const CoreV1__PodSpec *spec = s->spec;
+
+	for (size_t i = 0; i < spec->n_readiness_gates; i++)
+		check_name(
+		    s->errs,
+		    FIELD(FIELD_INDEX(FIELD(s->spec_path, "readinessGates"), i), "conditionType"),
+		    spec->readiness_gates[i]->condition_type, names_qualified);
+	for (size_t i = 0; i < spec->n_scheduling_gates; i++) {
+		const char *name = spec->scheduling_gates[i]->name;
+		path_t at = FIELD_INDEX(FIELD(s->spec_path, "schedulingGates"), i);
+		check_name(s->errs, at, name, names_qualified);
+		for (size_t j = 0; j < i; j++)
+			if (!strcmp(spec->scheduling_gates[j]->name, name)) {
+				field_duplicate(s->errs, at, name);
+				break;
+			}
+	}
+}
+
+static void check_resource_claims(struct pod_scope *s)
+{
+	const CoreV1__PodSpec *spec = s->spec;
+
+	for (size_t i = 0; i < spec->n_resource_claims; i++) {
+		const CoreV1__PodResourceClaim *c = spec->resource_claims[i];
+		path_t at = FIELD_INDEX(FIELD(s->spec_path, "resourceClaims"), i);
+		if (check_required_name(s->errs, FIELD(at, "name"), c->name, names_dns1123_label))
+			for (size_t j = 0; j < i; j++)
+				if (!strcmp(spec->resource_claims[j]->name, c->name)) {
+					field_duplicate(s->errs, FIELD(at, "name"), c->name);
+					break;
+				}
+		if (c->resource_claim_name && c->resource_claim_template_name)
+			field_invalid_json(s->errs, at, go_json_of(s->errs, c),
+			                   "at most one of `resourceClaimName` or "
+			                   "`resourceClaimTemplateName` may be specified");
+		if (!c->resource_claim_name && !c->resource_claim_template_name)
+			field_invalid_json(s->errs, at, go_json_of(s->errs, c),
+			                   "must specify one of: `resourceClaimName`, "
+			                   "`resourceClaimTemplateName`");
+		if (c->resource_claim_name)
+			check_name(s->errs, FIELD(at, "resourceClaimName"), c->resource_claim_name,
+			           names_dns1123_subdomain);
+		if (c->resource_claim_template_name)
+			check_name(s->errs, FIELD(at, "resourceClaimTemplateName"),
+			           c->resource_claim_template_name, names_dns1123_subdomain);
+	}
+}
+
+static void check_host_aliases(struct pod_scope *s)
+{
+	for (size_t i = 0; i < s->spec->n_host_aliases; i++) {
+		const CoreV1__HostAlias *h = s->spec->host_aliases[i];
+		path_t p = FIELD(s->spec_path, "hostAliases");
+		check_name(s->errs, FIELD(FIELD_INDEX(p, i), "ip"), h->ip, names_ip);
+		for (size_t j = 0; j < h->n_hostnames; j++)
+			check_name(s->errs, FIELD(p, "hostnames"), h->hostnames[j],
+			           names_dns1123_subdomain);
+	}
+}
+
+static void check_name_if_set(errs_t errs, path_t p, const char *s, name_syntax *syntax)
+{
+	if (s && *s)
+		check_name(errs, p, s, syntax);
+}
+
+static void check_names(struct pod_scope *s)
+{
+	const CoreV1__PodSpec *spec = s->spec;
+	errs_t errs = s->errs;
+	path_t p = s->spec_path;
+
+	check_name_if_set(errs, FIELD(p, "serviceAccountName"), spec->service_account_name,
+	                  names_dns1123_subdomain);
+	check_name_if_set(errs, FIELD(p, "nodeName"), spec->node_name, names_dns1123_subdomain);
+	check_name_if_set(errs, FIELD(p, "hostname"), spec->hostname, names_dns1123_label);
+	check_name_if_set(errs, FIELD(p, "subdomain"), spec->subdomain, names_dns1123_label);
+	check_name_if_set(errs, FIELD(p, "priorityClassName"), spec->priority_class_name,
+	                  names_dns1123_subdomain);
+	if (spec->runtime_class_name)
+		check_name(errs, FIELD(p, "runtimeClassName"), spec->runtime_class_name,
+		           names_dns1123_subdomain);
+	if (spec->hostname_override) {
+		check_name(errs, FIELD(p, "hostnameOverride"), spec->hostname_override,
+		           names_dns1123_subdomain);
+		if (spec->host_network)
+			field_forbidden(errs, FIELD(p, "hostnameOverride"),
+			                "may not be specified when hostNetwork is true");
+	}
+}
+
+void pod_spec_check(struct pod_scope *s)
+{
+	const CoreV1__PodSpec *spec = s->spec;
+	errs_t errs = s->errs;
+	path_t p = s->spec_path;
+
+	volumes_check(s);
+	containers_check(s);
+	ephemeral_containers_check(s);
+	check_resource_claims(s);
+	check_required_enum(errs, FIELD(p, "restartPolicy"), spec->restart_policy,
+	                    LIST("Always", "OnFailure", "Never"));
+	check_dns(s);
+	check_labels(errs, FIELD(p, "nodeSelector"), STRINGS(spec->node_selector),
+	             spec->n_node_selector);
+	security_contexts_check(s);
+	affinity_check(s);
+	check_gates(s);
+	for (size_t i = 0; i < spec->n_topology_spread_constraints; i++)
+		check_topology_spread(errs, FIELD_INDEX(FIELD(p, "topologySpreadConstraints"), i),
+		                      spec, i);
+	check_names(s);
+	if (spec->has_active_deadline_seconds)
+		check_between(errs, FIELD(p, "activeDeadlineSeconds"),
+		              spec->active_deadline_seconds, 1, INT32_MAX);
+	tolerations_check(errs, FIELD(p, "tolerations"), spec->tolerations, spec->n_tolerations);
+	check_host_aliases(s);
+	if (spec->preemption_policy)
+		check_enum(errs, FIELD(p, "preemptionPolicy"), spec->preemption_policy,
+		           LIST("PreemptLowerPriority", "Never"));
+	resource_list_check(errs, FIELD(p, "overhead"), QUANTITIES(spec->overhead),
+	                    spec->n_overhead);
+	resources_check(s, FIELD(p, "resources"), spec->resources);
+}
+
+void pod_template_check(const struct strategy_ctx *ctx, errs_t errs, path_t path,
+                        const CoreV1__PodTemplateSpec *t)
+{
+	struct pod_scope s = {
+	    .ctx = ctx,
+	    .errs = errs,
+	    .spec_path = FIELD(path, "spec"),
+	    .spec = t->spec,
+	    .meta = t->metadata,
+	    .is_template = true,
+	};
+
+	check_labels(errs, FIELD(path, "labels"), STRINGS(t->metadata->labels),
+	             t->metadata->n_labels);
+	check_annotations(errs, FIELD(path, "annotations"), STRINGS(t->metadata->annotations),
+	                  t->metadata->n_annotations);
+	pod_spec_check(&s);
+	if (t->spec->n_ephemeral_containers)
+		field_forbidden(errs, FIELD(path, "spec.ephemeralContainers"),
+		                "ephemeral containers not allowed in pod template");
+}

@@ -1,0 +1,267 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What may change in a pod that exists, on each of its subresources. */
+#include "apiserver/registry/core/pod.h"
+#include "apiserver/registry/core/pod_spec.h"
+#include "proto/msg.h"
+#include "proto/schema.h"
+
+static void check_images(errs_t errs, path_t p, CoreV1__Container *const *list, size_t n)
+{
+	for (size_t i = 0; i < n; i++)
+		if (!*list[i]->image)
+			field_required(errs, FIELD(FIELD_INDEX(p, i), "image"), "");
+}
+
+static void check_deadline(errs_t errs, const CoreV1__PodSpec *now, const CoreV1__PodSpec *old)
+{
+	path_t p = FIELD(NULL, "spec.activeDeadlineSeconds");
+
+	if (!now->has_active_deadline_seconds) {
+		if (old->has_active_deadline_seconds)
+			field_invalid(errs, p, NULL,
+			              "must not update from a positive integer to nil value");
+		return;
+	}
+	if (now->active_deadline_seconds < 0 || now->active_deadline_seconds > INT32_MAX)
+		field_invalid_int(errs, p, now->active_deadline_seconds,
+		                  "must be between 0 and 2147483647, inclusive");
+	else if (old->has_active_deadline_seconds &&
+	         old->active_deadline_seconds < now->active_deadline_seconds)
+		field_invalid_int(errs, p, now->active_deadline_seconds,
+		                  "must be less than or equal to previous value");
+}
+
+static bool same_toleration(const CoreV1__Toleration *a, const CoreV1__Toleration *b)
+{
+	return !strcmp(a->key, b->key) && !strcmp(a->operator_, b->operator_) &&
+	       !strcmp(a->value, b->value) && !strcmp(a->effect, b->effect);
+}
+
+static void check_tolerations_grow(errs_t errs, const CoreV1__PodSpec *now,
+                                   const CoreV1__PodSpec *old)
+{
+	path_t p = FIELD(NULL, "spec.tolerations");
+
+	for (size_t i = 0; i < old->n_tolerations; i++) {
+		size_t j = 0;
+		while (j < now->n_tolerations &&
+		       !same_toleration(old->tolerations[i], now->tolerations[j]))
+			j++;
+		if (j == now->n_tolerations) {
+			field_forbidden(errs, p,
+			                "existing toleration can not be modified except its "
+			                "tolerationSeconds");
+			return;
+		}
+	}
+}
+
+static void check_gates_shrink(errs_t errs, const CoreV1__PodSpec *now, const CoreV1__PodSpec *old)
+{
+	for (size_t i = 0; i < now->n_scheduling_gates; i++) {
+		const char *name = now->scheduling_gates[i]->name;
+		size_t j = 0;
+		while (j < old->n_scheduling_gates && strcmp(old->scheduling_gates[j]->name, name))
+			j++;
+		if (j == old->n_scheduling_gates)
+			field_add(
+			    errs, FIELD_FORBIDDEN,
+			    FIELD(FIELD_INDEX(FIELD(NULL, "spec.schedulingGates"), i), "name"),
+			    NULL, "only deletion is allowed, but found new scheduling gate '%s'",
+			    name);
+	}
+}
+
+/* The new spec with everything that may change put back: equal to the old one when nothing else
+ * has changed. */
+static CoreV1__PodSpec *munge(struct arena *a, const CoreV1__PodSpec *now,
+                              const CoreV1__PodSpec *old)
+{
+	CoreV1__PodSpec *s =
+	    (CoreV1__PodSpec *)msg_copy(schema_of(now->base.descriptor), &now->base, a);
+
+	for (size_t i = 0; i < s->n_containers; i++)
+		s->containers[i]->image = old->containers[i]->image;
+	for (size_t i = 0; i < s->n_init_containers; i++)
+		s->init_containers[i]->image = old->init_containers[i]->image;
+	s->has_active_deadline_seconds = old->has_active_deadline_seconds;
+	s->active_deadline_seconds = old->active_deadline_seconds;
+	s->tolerations = old->tolerations;
+	s->n_tolerations = old->n_tolerations;
+	s->scheduling_gates = old->scheduling_gates;
+	s->n_scheduling_gates = old->n_scheduling_gates;
+	if (old->has_termination_grace_period_seconds &&
+	    old->termination_grace_period_seconds < 0 && s->has_termination_grace_period_seconds &&
+	    s->termination_grace_period_seconds == 1)
+		s->termination_grace_period_seconds = old->termination_grace_period_seconds;
+	if (old->n_scheduling_gates) { /* a gated pod may be moved */
+		s->node_selector = old->node_selector;
+		s->n_node_selector = old->n_node_selector;
+		if (s->affinity && old->affinity)
+			s->affinity->node_affinity = old->affinity->node_affinity;
+		else
+			s->affinity = old->affinity;
+	}
+	return s;
+}
+
+void pod_validate_update(const struct strategy_ctx *ctx, const struct object *obj,
+                         const struct object *old_obj, errs_t errs)
+{
+	const CoreV1__PodSpec *now = OBJECT_MSG(obj, CoreV1__Pod)->spec;
+	const CoreV1__PodSpec *old = OBJECT_MSG(old_obj, CoreV1__Pod)->spec;
+	path_t p = FIELD(NULL, "spec");
+
+	check_images(errs, FIELD(p, "containers"), now->containers, now->n_containers);
+	check_images(errs, FIELD(p, "initContainers"), now->init_containers,
+	             now->n_init_containers);
+	if (now->n_containers != old->n_containers) {
+		field_forbidden(errs, FIELD(p, "containers"),
+		                "pod updates may not add or remove containers");
+		return;
+	}
+	if (now->n_init_containers != old->n_init_containers) {
+		field_forbidden(errs, FIELD(p, "initContainers"),
+		                "pod updates may not add or remove containers");
+		return;
+	}
+	check_deadline(errs, now, old);
+	check_tolerations_grow(errs, now, old);
+	check_gates_shrink(errs, now, old);
+	if (!same_msg(munge(errs->arena, now, old), old))
+		field_forbidden(
+		    errs, p,
+		    "pod updates may not change fields other than `spec.containers[*].image`,"
+		    "`spec.initContainers[*].image`,`spec.activeDeadlineSeconds`,`spec.tolerations`"
+		    " "
+		    "(only additions to existing tolerations),`spec.terminationGracePeriodSeconds` "
+		    "(allow it to be set to 1 if it was previously negative)");
+}
+
+void pod_ephemeral_prepare(const struct strategy_ctx *ctx, struct object *obj,
+                           const struct object *old)
+{
+	CoreV1__Pod *pod = OBJECT_MSG(obj, CoreV1__Pod);
+	CoreV1__PodSpec *was = OBJECT_MSG(old, CoreV1__Pod)->spec;
+	CoreV1__PodSpec *spec =
+	    (CoreV1__PodSpec *)msg_copy(schema_of(was->base.descriptor), &was->base, ctx->arena);
+
+	spec->ephemeral_containers = pod->spec->ephemeral_containers;
+	spec->n_ephemeral_containers = pod->spec->n_ephemeral_containers;
+	pod->spec = spec;
+}
+
+static const CoreV1__EphemeralContainer *find_ephemeral(const CoreV1__PodSpec *spec,
+                                                        const char *name)
+{
+	for (size_t i = 0; i < spec->n_ephemeral_containers; i++)
+		if (!strcmp(ephemeral_as_container(spec->ephemeral_containers[i])->name, name))
+			return spec->ephemeral_containers[i];
+	return NULL;
+}
+
+void pod_ephemeral_validate(const struct strategy_ctx *ctx, const struct object *obj,
+                            const struct object *old_obj, errs_t errs)
+{
+	const CoreV1__PodSpec *now = OBJECT_MSG(obj, CoreV1__Pod)->spec;
+	const CoreV1__PodSpec *old = OBJECT_MSG(old_obj, CoreV1__Pod)->spec;
+
+	for (size_t i = 0; i < old->n_ephemeral_containers; i++) {
+		const CoreV1__EphemeralContainer *was = old->ephemeral_containers[i];
+		const char *name = ephemeral_as_container(was)->name;
+		const CoreV1__EphemeralContainer *is = find_ephemeral(now, name);
+		if (!is || !same_msg(is, was))
+			field_add(errs, FIELD_FORBIDDEN, FIELD(NULL, "spec.ephemeralContainers"),
+			          NULL, "existing ephemeral containers \"%s\" may not be %s\n",
+			          name, is ? "changed" : "removed");
+	}
+}
+
+static CoreV1__Container *find_container(CoreV1__Container **list, size_t n, const char *name)
+{
+	for (size_t i = 0; i < n; i++)
+		if (!strcmp(list[i]->name, name))
+			return list[i];
+	return NULL;
+}
+
+void pod_resize_prepare(const struct strategy_ctx *ctx, struct object *obj,
+                        const struct object *old)
+{
+	CoreV1__Pod *pod = OBJECT_MSG(obj, CoreV1__Pod);
+	CoreV1__PodSpec *was = OBJECT_MSG(old, CoreV1__Pod)->spec;
+	CoreV1__PodSpec *spec =
+	    (CoreV1__PodSpec *)msg_copy(schema_of(was->base.descriptor), &was->base, ctx->arena);
+
+	for (size_t i = 0; i < pod->spec->n_containers; i++) {
+		const CoreV1__Container *is = pod->spec->containers[i];
+		CoreV1__Container *c =
+		    find_container(spec->containers, spec->n_containers, is->name);
+		if (!c)
+			continue;
+		c->resources = is->resources;
+		c->resize_policy = is->resize_policy;
+		c->n_resize_policy = is->n_resize_policy;
+	}
+	for (size_t i = 0; i < pod->spec->n_init_containers; i++) {
+		const CoreV1__Container *is = pod->spec->init_containers[i];
+		CoreV1__Container *c =
+		    find_container(spec->init_containers, spec->n_init_containers, is->name);
+		if (c)
+			c->resources = is->resources;
+	}
+	pod->spec = spec;
+}
+
+/* Entries other than CPU and memory stay as they are. */
+static bool same_fixed_resources(struct quantity_entry *const *a, size_t na,
+                                 struct quantity_entry *const *b, size_t nb)
+{
+	for (size_t i = 0; i < na; i++) {
+		const char *other;
+		if (list_has(LIST("cpu", "memory"), a[i]->key))
+			continue;
+		other = quantities_get(b, nb, a[i]->key);
+		if (!other || quantity_cmp_text(other, a[i]->value->string))
+			return false;
+	}
+	return true;
+}
+
+static void check_resized(errs_t errs, path_t p, const CoreV1__ResourceRequirements *now,
+                          const CoreV1__ResourceRequirements *old)
+{
+	struct quantity_entry *const *l = QUANTITIES(now->limits), *const *ol =
+	                                                               QUANTITIES(old->limits);
+	struct quantity_entry *const *r = QUANTITIES(now->requests);
+	struct quantity_entry *const * or = QUANTITIES(old->requests);
+
+	if (!same_fixed_resources(l, now->n_limits, ol, old->n_limits) ||
+	    !same_fixed_resources(ol, old->n_limits, l, now->n_limits) ||
+	    !same_fixed_resources(r, now->n_requests, or, old->n_requests) ||
+	    !same_fixed_resources(or, old->n_requests, r, now->n_requests))
+		field_forbidden(errs, p, "only cpu and memory resources are mutable");
+	for (size_t i = 0; i < old->n_limits; i++)
+		if (!quantities_get(l, now->n_limits, ol[i]->key))
+			field_forbidden(errs, FIELD(p, "limits"),
+			                "resource limits cannot be removed");
+	for (size_t i = 0; i < old->n_requests; i++)
+		if (!quantities_get(r, now->n_requests, or [i] -> key))
+			field_forbidden(errs, FIELD(p, "requests"),
+			                "resource requests cannot be removed");
+}
+
+void pod_resize_validate(const struct strategy_ctx *ctx, const struct object *obj,
+                         const struct object *old_obj, errs_t errs)
+{
+	const CoreV1__Pod *pod = OBJECT_MSG(obj, CoreV1__Pod);
+	const CoreV1__Pod *old = OBJECT_MSG(old_obj, CoreV1__Pod);
+
+	if (strcmp(pod_qos_class(pod->spec), old->status->qos_class))
+		field_invalid(errs, FIELD(NULL, "spec"), pod_qos_class(pod->spec),
+		              "Pod QOS Class may not change as a result of resizing");
+	for (size_t i = 0; i < pod->spec->n_containers; i++)
+		check_resized(
+		    errs, FIELD(FIELD_INDEX(FIELD(NULL, "spec.containers"), i), "resources"),
+		    pod->spec->containers[i]->resources, old->spec->containers[i]->resources);
+}

@@ -1,0 +1,8 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+/* Checks of volume sources that pods and persistent volumes share. Internal to registry/. */
+#include "apiserver/registry/check.h"
+
+/* Checks the one source that is set in a VolumeSource or PersistentVolumeSource; a second one is
+ * forbidden, none at all is `none`. `name` is put into the paths' names of the volume. */
+void volume_source_check(errs_t errs, path_t p, const ProtobufCMessage *source, const char *none);
