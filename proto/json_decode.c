@@ -739,6 +739,24 @@ static void decode_message(struct decoder *d, const struct schema_message *schem
 	complete(d, schema, msg);
 }
 
+/* Reads all of the text; syntax errors come before others. */
+static int decode_text(struct decoder *d, const struct schema_message *schema, struct slice json,
+                       ProtobufCMessage *msg, struct err *err)
+{
+	json_reader_init(&d->r, json, d->arena);
+	if (json_peek(&d->r) == JSON_NULL) {
+		json_read_null(&d->r);
+		message_complete(schema, msg, d->arena);
+	} else {
+		decode_message(d, schema, msg, NULL);
+	}
+	json_end(&d->r);
+	int k = json_reader_status(&d->r, err);
+	if (k == 0 && d->failed)
+		k = err_set(err, d->first.code, "%s", d->first.text);
+	return k;
+}
+
 int json_decode(const struct schema_message *schema, struct slice json, struct arena *a,
                 struct json_report *rep, ProtobufCMessage **ret, struct type_meta *ret_meta,
                 struct err *err)
@@ -748,21 +766,20 @@ int json_decode(const struct schema_message *schema, struct slice json, struct a
 
 	if (ret_meta)
 		*ret_meta = (struct type_meta){"", ""};
-	json_reader_init(&d.r, json, a);
-	if (json_peek(&d.r) == JSON_NULL) {
-		json_read_null(&d.r);
-		message_complete(schema, msg, a);
-	} else {
-		decode_message(&d, schema, msg, NULL);
-	}
-	json_end(&d.r);
-	int k = json_reader_status(&d.r, err);
-	if (k < 0)
-		return k;
-	if (d.failed)
-		return err_set(err, d.first.code, "%s", d.first.text);
-	*ret = msg;
-	return 0;
+	int k = decode_text(&d, schema, json, msg, err);
+	if (k == 0)
+		*ret = msg;
+	return k;
+}
+
+int json_decode_into(const struct schema_message *schema, const struct jvalue *tree,
+                     struct arena *a, ProtobufCMessage *msg, struct err *err)
+{
+	_cleanup_buf_ struct buf b = BUF_INIT;
+	struct decoder d = {.arena = a};
+
+	jvalue_write(tree, &b);
+	return decode_text(&d, schema, buf_view(&b), msg, err);
 }
 
 int json_decode_tree(const struct schema_message *schema, const struct jvalue *tree,

@@ -21,3 +21,7 @@ _must_use_ int json_decode(const struct schema_message *schema, struct slice jso
 _must_use_ int json_decode_tree(const struct schema_message *schema, const struct jvalue *tree,
                                 struct arena *a, struct json_report *report, ProtobufCMessage **ret,
                                 struct type_meta *ret_meta, struct err *err);
+
+/* Decodes the members of an object into a message that is there; others stay as they are. */
+_must_use_ int json_decode_into(const struct schema_message *schema, const struct jvalue *tree,
+                                struct arena *a, ProtobufCMessage *msg, struct err *err);

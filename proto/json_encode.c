@@ -243,29 +243,6 @@ static void encode_special(struct buf *b, const struct schema_message *schema,
 	}
 }
 
-/* Does omitempty leave the field out? (Pointers that are set never are empty.) */
-static bool omitted(const struct schema_field *f, const ProtobufCMessage *msg)
-{
-	if (f->flags & SCHEMA_REPEATED)
-		return *field_n(msg, f) == 0;
-	if (field_is_message(f)) {
-		const ProtobufCMessage *sub = field_message(msg, f);
-
-		if (sub && f->message->special == SCHEMA_STRING_LIST)
-			return *field_n(sub, &f->message->fields[0]) == 0;
-		return f->flags & SCHEMA_POINTER && !sub;
-	}
-	if (f->type == PROTOBUF_C_TYPE_STRING) {
-		const char *s = field_string(msg, f);
-		return !s || (!*s && !(f->flags & SCHEMA_POINTER));
-	}
-	if (f->type == PROTOBUF_C_TYPE_BYTES)
-		return MEMBER(ProtobufCBinaryData, msg, f->offset).len == 0;
-	if (f->flags & SCHEMA_POINTER)
-		return !field_has(msg, f);
-	return scalar_is_zero((const char *)msg + f->offset, f->type);
-}
-
 static void encode_value(struct buf *b, const struct schema_field *f, const ProtobufCMessage *msg)
 {
 	if (f->flags & SCHEMA_REPEATED) {
@@ -301,10 +278,7 @@ static void encode_members(struct buf *b, const struct schema_message *schema,
 			in = field_message(in, j->via2);
 		if (!in)
 			continue;
-		if (f->flags & SCHEMA_OMITEMPTY && omitted(f, in))
-			continue;
-		if (f->flags & SCHEMA_OMITZERO && field_is_message(f) &&
-		    msg_is_zero(f->message, field_message(in, f)))
+		if (field_omitted(f, in))
 			continue;
 		put_name(b, j->name, j->name_len);
 		encode_value(b, f, in);

@@ -243,13 +243,14 @@ bool msg_equal(const struct schema_message *schema, const ProtobufCMessage *a,
 
 /* Dropping of disabled fields. */
 
-static void clear(const struct schema_field *f, ProtobufCMessage *msg)
+void msg_clear_field(const struct schema_field *f, ProtobufCMessage *msg, struct arena *a)
 {
 	if (f->flags & SCHEMA_REPEATED) {
 		*field_n(msg, f) = 0;
 		*field_array(msg, f) = NULL;
 	} else if (field_is_message(f)) {
-		MEMBER(ProtobufCMessage *, msg, f->offset) = NULL;
+		MEMBER(ProtobufCMessage *, msg, f->offset) =
+		    f->flags & SCHEMA_POINTER ? NULL : pb_new(f->message, a);
 	} else if (f->type == PROTOBUF_C_TYPE_STRING) {
 		MEMBER(const char *, msg, f->offset) = f->flags & SCHEMA_POINTER ? NULL : "";
 	} else if (f->type == PROTOBUF_C_TYPE_BYTES) {
@@ -279,7 +280,7 @@ static const ProtobufCMessage *counterpart(const struct schema_field *f, const P
 }
 
 void msg_drop_disabled(const struct schema_message *schema, ProtobufCMessage *msg,
-                       const ProtobufCMessage *old)
+                       const ProtobufCMessage *old, struct arena *a)
 {
 	if (!msg)
 		return;
@@ -287,19 +288,19 @@ void msg_drop_disabled(const struct schema_message *schema, ProtobufCMessage *ms
 	     f++) {
 		if (f->flags & SCHEMA_GATED_OFF && (!old || field_is_zero(f, old))) {
 			if (!field_is_zero(f, msg))
-				clear(f, msg);
+				msg_clear_field(f, msg, a);
 			continue;
 		}
 		if (!field_is_message(f) || f->message->special > SCHEMA_MAP_ENTRY)
 			continue;
 		if (!(f->flags & SCHEMA_REPEATED)) {
 			msg_drop_disabled(f->message, field_message(msg, f),
-			                  old ? field_message(old, f) : NULL);
+			                  old ? field_message(old, f) : NULL, a);
 			continue;
 		}
 		for (size_t i = 0; i < *field_n(msg, f); i++) {
 			ProtobufCMessage *el = field_messages(msg, f)[i];
-			msg_drop_disabled(f->message, el, counterpart(f, el, i, old));
+			msg_drop_disabled(f->message, el, counterpart(f, el, i, old), a);
 		}
 	}
 }

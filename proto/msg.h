@@ -23,7 +23,10 @@ bool msg_field_equal(const struct schema_field *field, const ProtobufCMessage *a
 /* Nothing is set, or only zeros (Go's IsZero). NULL is zero. */
 bool msg_is_zero(const struct schema_message *schema, const ProtobufCMessage *msg);
 
+/* Takes a field back to what it is in a new message. */
+void msg_clear_field(const struct schema_field *field, ProtobufCMessage *msg, struct arena *a);
+
 /* Clears fields whose feature gate is off; a field that `old` (NULL allowed) has set at the same
  * place stays. Lists are matched by index, map values by key. */
 void msg_drop_disabled(const struct schema_message *schema, ProtobufCMessage *msg,
-                       const ProtobufCMessage *old);
+                       const ProtobufCMessage *old, struct arena *a);

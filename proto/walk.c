@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "proto/walk.h"
 
+#include "proto/msg.h"
 #include "proto/pb_decode.h"
 
 int64_t scalar_int(const void *p, uint8_t type)
@@ -178,4 +179,38 @@ void time_put(const struct schema_message *schema, ProtobufCMessage *msg, int64_
 	MEMBER(int32_t, msg, n->offset) = nsec;
 	MEMBER(protobuf_c_boolean, msg, s->quantifier_offset) = 1;
 	MEMBER(protobuf_c_boolean, msg, n->quantifier_offset) = sec == 0 || nsec != 0;
+}
+
+/* Go's omitempty: never a struct, and never a pointer that is set. */
+static bool is_empty(const struct schema_field *f, const ProtobufCMessage *msg)
+{
+	bool pointer = f->flags & SCHEMA_POINTER;
+
+	if (f->flags & SCHEMA_REPEATED)
+		return *field_n(msg, f) == 0;
+	switch (f->type) {
+	case PROTOBUF_C_TYPE_MESSAGE: {
+		const ProtobufCMessage *sub = field_message(msg, f);
+
+		if (sub && f->message->special == SCHEMA_STRING_LIST)
+			return *field_n(sub, &f->message->fields[0]) == 0;
+		return pointer && !sub;
+	}
+	case PROTOBUF_C_TYPE_STRING: {
+		const char *s = field_string(msg, f);
+		return !s || (!*s && !pointer);
+	}
+	case PROTOBUF_C_TYPE_BYTES:
+		return MEMBER(ProtobufCBinaryData, msg, f->offset).len == 0;
+	}
+	return pointer ? !field_has(msg, f)
+	               : scalar_is_zero((const char *)msg + f->offset, f->type);
+}
+
+bool field_omitted(const struct schema_field *f, const ProtobufCMessage *msg)
+{
+	if (f->flags & SCHEMA_OMITEMPTY && is_empty(f, msg))
+		return true;
+	return f->flags & SCHEMA_OMITZERO && field_is_message(f) &&
+	       msg_is_zero(f->message, field_message(msg, f));
 }

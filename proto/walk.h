@@ -107,3 +107,6 @@ struct time_parts {
 struct time_parts time_get(const struct schema_message *schema, const ProtobufCMessage *msg);
 void time_put(const struct schema_message *schema, ProtobufCMessage *msg, int64_t sec,
               int32_t nsec);
+
+/* Does JSON leave the field out (omitempty, omitzero)? */
+bool field_omitted(const struct schema_field *f, const ProtobufCMessage *msg);
