@@ -1,0 +1,51 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+/* Node authorization: a kubelet reads what the pods bound to its node refer to, and its own objects
+ * (kubernetes plugin/pkg/auth/authorizer/node).
+ *
+ * Pure. The graph counts, for each object and node, how many pods of the node refer to the object,
+ * so that a question is one lookup however many pods there are. Persistent volumes are reached
+ * through their claim, secrets of volumes through the volume. */
+#include "apiserver/auth/rbac/rbac.h"
+#include "proto/core_v1.pb-c.h"
+#include "proto/storage_v1.pb-c.h"
+
+struct node_graph;
+
+struct node_graph *node_graph_new(void);
+void node_graph_free(struct node_graph *g);
+void node_graph_clear_pods(struct node_graph *g);
+void node_graph_clear_pvs(struct node_graph *g);
+void node_graph_clear_attachments(struct node_graph *g);
+
+/* Setting replaces. A pod without a node, or one that has ended, has no edges. */
+void node_graph_set_pod(struct node_graph *g, const CoreV1__Pod *pod);
+void node_graph_remove_pod(struct node_graph *g, const char *ns, const char *name);
+void node_graph_set_pv(struct node_graph *g, const CoreV1__PersistentVolume *pv);
+void node_graph_remove_pv(struct node_graph *g, const char *name);
+void node_graph_set_attachment(struct node_graph *g, const StorageV1__VolumeAttachment *va);
+void node_graph_remove_attachment(struct node_graph *g, const char *name);
+
+enum node_object {
+	NODE_SECRET = 's',
+	NODE_CONFIGMAP = 'c',
+	NODE_PVC = 'p',
+	NODE_PV = 'v',
+	NODE_SERVICE_ACCOUNT = 'a',
+	NODE_RESOURCE_CLAIM = 'r',
+	NODE_ATTACHMENT = 't',
+	NODE_POD = 'o',
+};
+/* Whether the node has to do with the object. */
+bool node_graph_reaches(const struct node_graph *g, const char *node, enum node_object kind,
+                        const char *ns, const char *name);
+
+/* The decision for `node`: true allows; else *ret_reason is "" or why not. `field_selector` is that
+ * of a list or watch. */
+bool node_authorize(const struct node_graph *g, const char *node, const struct rbac_attributes *a,
+                    const char *field_selector, struct arena *arena, const char **ret_reason);
+
+/* What every node may do, whatever its pods: the rules of the role system:node, made at build time.
+ */
+extern const RbacV1__PolicyRule node_rules[];
+extern const size_t node_n_rules;
