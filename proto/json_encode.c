@@ -249,7 +249,7 @@ static void encode_value(struct buf *b, const struct schema_field *f, const Prot
 		encode_list(b, f, msg);
 	} else if (field_is_message(f)) {
 		if (field_message(msg, f))
-			encode_message(b, f->message, field_message(msg, f), true);
+			encode_message(b, f->message, field_message(msg, f), false);
 		else
 			PUT_LIT(b, "null");
 	} else if (f->type == PROTOBUF_C_TYPE_STRING) {
@@ -309,7 +309,8 @@ static struct type_meta own_meta(const struct schema_message *schema, char text[
 	return (struct type_meta){.api_version = text, .kind = schema->kind};
 }
 
-/* `type_meta`: an embedded object prints its own kind (volumeClaimTemplates do). */
+/* `type_meta`: an object in a list that is not the items of a list kind prints its own kind
+ * (volumeClaimTemplates do). */
 static void encode_message(struct buf *b, const struct schema_message *schema,
                            const ProtobufCMessage *msg, bool type_meta)
 {

@@ -56,7 +56,8 @@ static struct value special_value(const struct schema_message *schema, const Pro
 		return string_value(s && *s ? s : "0", f, a);
 	}
 	if (schema->special == SCHEMA_STRING_LIST)
-		return (struct value){.kind = VALUE_LIST,
+		return (struct value){.kind = *field_array(msg, &schema->fields[0]) ? VALUE_LIST
+		                                                                    : VALUE_NULL,
 		                      .impl = VALUE_REPEATED,
 		                      .arena = a,
 		                      .field = &schema->fields[0],
