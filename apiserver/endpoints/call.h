@@ -148,6 +148,7 @@ struct mutation {
 	struct buf encoded;
 	bool live; /* the store said so, not the cache */
 	int attempts;
+	size_t n_warnings;         /* what was there before: each attempt gives its own */
 	const struct status *held; /* a refusal that waits for the store's word */
 };
 

@@ -7,6 +7,7 @@
 
 #include "apiserver/storage/wire.h"
 #include "common/base/clock.h"
+#include "common/codec/json_writer.h"
 #include "common/codec/yaml.h"
 #include "common/net/loop.h"
 
@@ -94,14 +95,19 @@ static int64_t keys_behind(struct lister *l, struct slice key)
 static void plan_page(struct lister *l)
 {
 	struct cache_object *o, *last = NULL;
+	int64_t n = 0;
 
 	l->remaining = -1;
 	if (!l->plan.limit)
 		return;
 	rewind_items(l);
-	for (int64_t i = 0; i < l->plan.limit && (o = next_item(l)); i++)
+	while (n < l->plan.limit && (o = next_item(l))) {
 		last = o;
-	if (!last || !next_item(l))
+		n++;
+	}
+	/* As upstream, it goes on as long as there are keys, whether they will match or not. */
+	o = n == l->plan.limit && !l->done ? cache_cursor_next(&l->cursor) : NULL;
+	if (!o || !slice_has_prefix(cache_object_key(o), l->sel.key_prefix) || l->sel.key.len)
 		return;
 	l->stop = cache_object_key(last);
 	l->token =
@@ -304,15 +310,19 @@ static void list_fail(struct lister *l, const struct err *err)
 static void list_end(struct lister *l)
 {
 	struct call *c = l->c;
-	_cleanup_buf_ struct buf yaml = BUF_INIT;
+	_cleanup_buf_ struct buf other = BUF_INIT;
 	struct buf *out = &l->out;
 	struct jvalue *tree;
 
 	if (!l->started) {
 		call_flush_warnings(c);
 		if (l->yaml && jvalue_parse(buf_view(out), c->a, NULL, &tree, NULL) == 0) {
-			yaml_write(tree, &yaml);
-			out = &yaml;
+			yaml_write(tree, &other);
+			out = &other;
+		} else if (c->req->accept.pretty && !l->pb) {
+			json_write_indented(&other, buf_view(out), "  ");
+			buf_byte(&other, '\n');
+			out = &other;
 		}
 		response_reply(c->sink, 200, call_content_type(c), buf_view(out));
 		lister_free(l);

@@ -62,6 +62,7 @@ static void attempt(struct mutation *m)
 	struct call *c = m->c;
 	struct err err = ERR_INIT;
 
+	c->warnings.n = m->n_warnings;
 	if (++m->attempts > ATTEMPTS_MAX) {
 		refuse_now(m, status_conflict(c->a, c->res->group, c->res->resource, m->name,
 		                              STATUS_MODIFIED));
@@ -81,6 +82,7 @@ void mutation_start(struct mutation *m)
 	struct cacher_snapshot s = cacher_snapshot(c->cache);
 	struct cache_object *o = cache_tree_get(&s.tree, call_key(c, m->name));
 
+	m->n_warnings = c->warnings.n;
 	if (o) {
 		m->blob = blob_ref(o->blob);
 		m->revision = o->mod_revision;

@@ -202,6 +202,14 @@ static bool verb_served(const struct call *c)
 	return !(c->info->namespaced && !c->req->ns[0] && v != VERB_LIST && v != VERB_WATCH);
 }
 
+static bool bad_include(const struct call *c)
+{
+	const char *s = c->req->options.include_object;
+
+	return c->req->accept.as == AS_TABLE && s[0] && strcmp(s, "Metadata") &&
+	       strcmp(s, "Object") && strcmp(s, "None");
+}
+
 void call_init(struct call *c, const struct resource_info *info)
 {
 	c->info = info;
@@ -237,6 +245,15 @@ static void dispatch_resource(struct call *c)
 	}
 	if (req->fault) {
 		call_refuse(c, req->fault);
+		return;
+	}
+	if (bad_include(c)) {
+		call_refuse(c,
+		            status_bad_request(
+		                c->a,
+		                "Unable to convert to Table as requested: includeObject: Invalid "
+		                "value: \"%s\": must be 'Metadata', 'Object', 'None', or empty",
+		                req->options.include_object));
 		return;
 	}
 	if (c->r->handler) {

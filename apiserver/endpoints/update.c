@@ -63,8 +63,7 @@ static void mutated(struct call *c)
 		mutation_refuse(m, call_invalid(c, c->admission.obj, &errs));
 		return;
 	}
-	if (m->attempts == 1 || !c->warnings.n)
-		registry_warnings(&c->ctx, c->st, c->admission.obj, &m->old, &c->warnings);
+	registry_warnings(&c->ctx, c->st, c->admission.obj, &m->old, &c->warnings);
 	call_admit(c, true, validated, refused);
 }
 
