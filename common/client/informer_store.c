@@ -87,7 +87,8 @@ static struct object *object_new(struct slice bytes, const struct meta_peek *m)
 	o->pub.owner_uid = put_text(&at, m->owner_uid);
 	o->pub.revision = revision_of(m->resource_version);
 	o->pub.deleting = m->deleting;
-	memcpy(at, bytes.data, bytes.len);
+	if (bytes.len)
+		memcpy(at, bytes.data, bytes.len);
 	o->pub.bytes = slice_of(at, bytes.len);
 	return o;
 }
