@@ -136,7 +136,7 @@ void registry_before_create(const struct strategy_ctx *ctx, const struct strateg
 		drop_status(ctx, obj);
 	if (st->prepare_create)
 		st->prepare_create(ctx, obj);
-	msg_drop_disabled(obj->schema, obj->msg, NULL);
+	msg_drop_disabled(obj->schema, obj->msg, NULL, ctx->arena);
 	check_metadata(st, obj, errs, false);
 	if (st->validate)
 		st->validate(ctx, obj, errs);
@@ -166,7 +166,7 @@ void registry_before_update(const struct strategy_ctx *ctx, const struct strateg
 	}
 	if (st->prepare_update)
 		st->prepare_update(ctx, obj, old);
-	msg_drop_disabled(obj->schema, obj->msg, old->msg);
+	msg_drop_disabled(obj->schema, obj->msg, old->msg, ctx->arena);
 	if (st->generation != GENERATION_NONE && spec_changed(obj, old, st->generation))
 		object_set_generation(obj, object_generation(old) + 1);
 	if (obj->meta) {
