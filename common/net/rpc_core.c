@@ -133,6 +133,11 @@ void rpc_core_release(struct rpc_core *c)
 	pthread_mutex_unlock(&c->lock);
 }
 
+void rpc_tag_release(struct rpc_tag *tag)
+{
+	__tsan_release(tag);
+}
+
 void rpc_batch(grpc_call *call, const grpc_op *ops, size_t n, struct rpc_tag *tag)
 {
 	__tsan_release(tag);

@@ -109,6 +109,7 @@ static void request_call(struct rpc_server *s, grpc_completion_queue *cq)
 		return;
 	struct rpc_call *c = rpc_call_new(s, cq);
 	c->new_tag.done = on_new_call;
+	rpc_tag_release(&c->new_tag);
 	grpc_call_error e = grpc_server_request_call(s->server, &c->call, &c->details, &c->metadata,
 	                                             cq, cq, &c->new_tag);
 	if (e != GRPC_CALL_OK)
@@ -195,6 +196,7 @@ static void shut_down(struct rpc_server *s)
 	s->stopping = true;
 	pthread_mutex_unlock(&s->lock);
 	s->shutdown_tag.done = on_shutdown;
+	rpc_tag_release(&s->shutdown_tag);
 	grpc_server_shutdown_and_notify(s->server, rpc_core_queue(s->core, 0), &s->shutdown_tag);
 }
 
