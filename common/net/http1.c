@@ -347,6 +347,37 @@ void http1_eof(struct http_connection *c)
 
 /* --- upgrades -------------------------------------------------------------------------------- */
 
+static int tunnel_write(void *connection, struct slice data)
+{
+	struct http_connection *c = connection;
+
+	http_queue_add(&c->tunnel_out, data);
+	conn_touch(c);
+	if (c->tunnel_out.bytes <= c->hl->server->options.queue_high_bytes)
+		return 0;
+	c->tunnel_wait = true;
+	return 1;
+}
+
+static void tunnel_pause(void *connection, bool pause)
+{
+	if (pause)
+		conn_read_stop(connection);
+	else
+		conn_read_start(connection);
+}
+
+static void tunnel_close(void *connection)
+{
+	struct http_connection *c = connection;
+
+	c->tunnel = NULL;
+	c->finish = true;
+	conn_touch(c);
+}
+
+static const struct http_tunnel_ops tunnel_ops = {tunnel_write, tunnel_pause, tunnel_close};
+
 bool http_upgrade(struct http_exchange *pub, const char *protocol, struct http_tunnel *t)
 {
 	struct exchange *x = exchange_of(pub);
@@ -363,45 +394,11 @@ bool http_upgrade(struct http_exchange *pub, const char *protocol, struct http_t
 	c->tunnel = t;
 	c->current = NULL;
 	t->connection = c;
+	t->ops = &tunnel_ops;
 	exchange_free(x);
 	conn_set_deadline(c, 0);
 	conn_touch(c);
 	return true;
-}
-
-int http_tunnel_write(struct http_tunnel *t, struct slice data)
-{
-	struct http_connection *c = t->connection;
-
-	if (!c)
-		return 0;
-	http_queue_add(&c->tunnel_out, data);
-	conn_touch(c);
-	if (c->tunnel_out.bytes <= c->hl->server->options.queue_high_bytes)
-		return 0;
-	c->tunnel_wait = true;
-	return 1;
-}
-
-void http_tunnel_pause(struct http_tunnel *t, bool pause)
-{
-	if (!t->connection)
-		return;
-	if (pause)
-		conn_read_stop(t->connection);
-	else
-		conn_read_start(t->connection);
-}
-
-void http_tunnel_close(struct http_tunnel *t)
-{
-	struct http_connection *c = TAKE(t->connection);
-
-	if (!c)
-		return;
-	c->tunnel = NULL;
-	c->finish = true;
-	conn_touch(c);
 }
 
 void tunnel_close_from_peer(struct http_connection *c)

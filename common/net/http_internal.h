@@ -40,6 +40,13 @@ size_t http_queue_take(struct http_queue *q, uint8_t *out, size_t max);
 void http_queue_clear(struct http_queue *q);
 void http_queue_deinit(struct http_queue *q);
 
+/* What a tunnel does on its connection, a server's or a client's. */
+struct http_tunnel_ops {
+	int (*write)(void *connection, struct slice data);
+	void (*pause)(void *connection, bool pause);
+	void (*close)(void *connection);
+};
+
 struct peer_object {
 	struct http_peer pub;
 	unsigned refs; /* all on one loop */

@@ -118,16 +118,20 @@ void http_reply(struct http_exchange *x, int status, const char *content_type, s
 void http_abort(struct http_exchange *x);
 size_t http_queued_bytes(const struct http_exchange *x);
 
-/* Takes the connection over after an HTTP/1.1 Upgrade: sends 101 with the headers that were set and
- * ends the exchange. From then on bytes go to the tunnel's callbacks. */
+/* A connection that was taken over by http_upgrade or by a client's request (http_client.h): bytes
+ * go both ways. The callbacks are set by its owner before. */
+struct http_tunnel_ops;
 struct http_tunnel {
-	struct http_connection *connection; /* set by http_upgrade; NULL once closed */
+	void *connection; /* NULL once closed */
+	const struct http_tunnel_ops *ops;
 	void (*on_data)(struct http_tunnel *t, struct slice data);
 	void (*on_writable)(struct http_tunnel *t);
 	void (*on_closed)(struct http_tunnel *t); /* last; not after http_tunnel_close */
 };
-/* False (and nothing happened) when the exchange cannot be upgraded. */
+/* Takes the connection over after an HTTP/1.1 Upgrade: sends 101 with the headers that were set and
+ * ends the exchange. False (and nothing happened) when the exchange cannot be upgraded. */
 bool http_upgrade(struct http_exchange *x, const char *protocol, struct http_tunnel *t);
+/* 0, or 1 when the queue is above its mark: wait for on_writable. Dropped once closed. */
 int http_tunnel_write(struct http_tunnel *t, struct slice data);
 /* Stops or resumes on_data. */
 void http_tunnel_pause(struct http_tunnel *t, bool pause);

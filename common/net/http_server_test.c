@@ -93,6 +93,7 @@ static void on_request(struct http_exchange *x, void *arg)
 		*left = 5000000;
 		x->data = left;
 		x->on_writable = on_flood_writable;
+		x->on_closed = http_end;
 		http_start(x, 200, "text/plain", 5000000);
 		on_flood_writable(x);
 	} else if (slice_eq_str(x->target, "/tunnel")) {
