@@ -276,7 +276,7 @@ static void fill_msg(const struct status *s, struct arena *a, MetaV1__Status *m)
 	m->message = text(s->message);
 	m->reason = text(s->reason);
 	m->has_code = 1;
-	m->code = s->success ? 0 : s->code;
+	m->code = s->success && s->code == 200 ? 0 : s->code;
 	if (s->has_details)
 		m->details = details_msg(s, a);
 }
