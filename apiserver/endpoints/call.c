@@ -21,10 +21,17 @@ const struct status *call_not_found(struct call *c)
 	return status_not_found(c->a, c->res->group, c->res->resource, c->req->name);
 }
 
+/* Validation speaks of the stored kind: an Event of events.k8s.io is simply an Event. */
+static const char *kind_group(const struct call *c)
+{
+	return c->res->storage_prefix ? c->res->storage_group : c->res->group;
+}
+
 const char *call_kind(const struct call *c)
 {
-	return c->res->group[0] ? arena_printf(c->a, "%s.%s", c->res->kind, c->res->group)
-	                        : c->res->kind;
+	const char *group = kind_group(c);
+
+	return group[0] ? arena_printf(c->a, "%s.%s", c->res->kind, group) : c->res->kind;
 }
 
 const struct status *call_check_namespace(struct call *c, struct object *obj)
@@ -59,7 +66,7 @@ const struct status *call_invalid(struct call *c, const struct object *obj,
 		    .field = errs->at[i].field,
 		};
 	}
-	return status_invalid(c->a, c->res->group, c->res->kind, name,
+	return status_invalid(c->a, kind_group(c), c->res->kind, name,
 	                      arena_strndup(c->a, message.data, message.len), causes, errs->n);
 }
 

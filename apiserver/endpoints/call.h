@@ -144,9 +144,9 @@ struct mutation {
 	int64_t revision;
 	struct object old; /* decoded, valid when blob is not NULL */
 
-	struct object obj; /* what is being written */
-	struct buf encoded;
-	bool live; /* the store said so, not the cache */
+	struct object obj;  /* what is being written */
+	struct slice value; /* as the store is to hold it, in the arena */
+	bool live;          /* the store said so, not the cache */
 	int attempts;
 	size_t n_warnings;         /* what was there before: each attempt gives its own */
 	const struct status *held; /* a refusal that waits for the store's word */
@@ -158,6 +158,8 @@ void mutation_put(struct mutation *m, struct object *obj);
 void mutation_delete(struct mutation *m);
 /* Nothing is to be written: the object is answered as it is. */
 void mutation_keep(struct mutation *m, struct object *obj);
+/* In stored(): answers 200 with the object as a reader of the store would see it. */
+void mutation_reply(struct mutation *m);
 void mutation_refuse(struct mutation *m, const struct status *s);
 /* Admission, registry_before_update, validation, then mutation_put (or mutation_delete when this
  * took the last finalizer of an object that was waiting for it). */

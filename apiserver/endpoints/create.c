@@ -8,7 +8,7 @@ struct creation {
 	struct call *c;
 	struct object obj;   /* as it will be stored */
 	struct object given; /* as admission left it, when its name is generated */
-	struct buf value;
+	struct slice value;  /* what the store is to hold, in the arena */
 	struct slice key;
 	int64_t lease;
 	int tries;
@@ -18,8 +18,19 @@ static void try_store(struct creation *k);
 
 static void creation_refuse(struct creation *k, const struct status *s)
 {
-	buf_deinit(&k->value);
 	call_refuse(k->c, s);
+}
+
+static const struct status *encode(struct creation *k)
+{
+	struct call *c = k->c;
+	_cleanup_buf_ struct buf out = BUF_INIT;
+	struct err err = ERR_INIT;
+
+	if (stored_encode(c->res, &k->obj, c->a, &out, &err) < 0)
+		return status_internal(c->a, err.text);
+	k->value = slice_of(arena_memdup(c->a, out.data, out.len), out.len);
+	return NULL;
 }
 
 static void undo_allocations(struct creation *k)
@@ -30,14 +41,10 @@ static void undo_allocations(struct creation *k)
 		c->st->release(&c->ctx, &k->obj, NULL);
 }
 
+/* The answer is what a reader of the store would see: empty lists are gone, for one. */
 static void creation_done(struct creation *k, int64_t revision)
 {
-	struct call *c = k->c;
-
-	buf_deinit(&k->value);
-	k->obj.meta->resource_version =
-	    revision ? arena_printf(c->a, "%lld", (long long)revision) : (char *)"";
-	call_reply_object(c, 201, &k->obj);
+	call_reply_stored(k->c, 201, k->value, revision);
 }
 
 /* The key is taken: by what? */
@@ -82,8 +89,7 @@ static void on_stored(void *arg, const struct store_result *r)
 
 static void put(struct creation *k)
 {
-	store_put(k->c->p->store, k->c->req->loop, k->key, buf_view(&k->value), 0, k->lease,
-	          on_stored, k);
+	store_put(k->c->p->store, k->c->req->loop, k->key, k->value, 0, k->lease, on_stored, k);
 }
 
 static void on_lease(void *arg, int code, const struct err *err, int64_t lease)
@@ -120,7 +126,7 @@ static void validated(struct call *c)
 {
 	struct creation *k = CONTAINER_OF(c->admission.obj, struct creation, obj);
 	struct field_errors errs = field_errors_in(c->a);
-	struct err err = ERR_INIT;
+	const struct status *s;
 
 	if (c->st->allocate) {
 		c->st->allocate(&c->ctx, &k->obj, NULL, &errs);
@@ -130,13 +136,14 @@ static void validated(struct call *c)
 			return;
 		}
 	}
-	if (c->dry_run) {
-		call_await(c, FRESH_NOW, dry_run, k);
+	s = encode(k);
+	if (s) {
+		undo_allocations(k);
+		creation_refuse(k, s);
 		return;
 	}
-	buf_clear(&k->value);
-	if (stored_encode(c->res, &k->obj, c->a, &k->value, &err) < 0) {
-		creation_refuse(k, status_internal(c->a, err.text));
+	if (c->dry_run) {
+		call_await(c, FRESH_NOW, dry_run, k);
 		return;
 	}
 	k->key = call_store_key(c, k->obj.meta->name);

@@ -11,7 +11,6 @@ static void attempt(struct mutation *m);
 static void mutation_deinit(struct mutation *m)
 {
 	m->blob = blob_unref(m->blob);
-	buf_deinit(&m->encoded);
 }
 
 static void refuse_now(struct mutation *m, const struct status *s)
@@ -106,11 +105,18 @@ void mutation_refuse(struct mutation *m, const struct status *s)
 
 static void finish_put(struct mutation *m, int64_t revision)
 {
-	struct object obj = m->obj;
-
-	obj.meta->resource_version = arena_printf(m->c->a, "%lld", (long long)revision);
+	m->obj.meta->resource_version = arena_printf(m->c->a, "%lld", (long long)revision);
+	m->revision = revision;
 	mutation_deinit(m);
-	m->stored(m, &obj);
+	m->stored(m, &m->obj);
+}
+
+void mutation_reply(struct mutation *m)
+{
+	if (m->value.len)
+		call_reply_stored(m->c, 200, m->value, m->revision);
+	else
+		call_reply_object(m->c, 200, &m->obj);
 }
 
 static void on_put(void *arg, const struct store_result *r)
@@ -136,8 +142,8 @@ static void put(struct mutation *m, int64_t lease)
 {
 	struct call *c = m->c;
 
-	store_put(c->p->store, c->req->loop, call_store_key(c, m->name), buf_view(&m->encoded),
-	          m->revision, lease, on_put, m);
+	store_put(c->p->store, c->req->loop, call_store_key(c, m->name), m->value, m->revision,
+	          lease, on_put, m);
 }
 
 static void on_lease(void *arg, int code, const struct err *err, int64_t lease)
@@ -153,20 +159,21 @@ static void on_lease(void *arg, int code, const struct err *err, int64_t lease)
 void mutation_put(struct mutation *m, struct object *obj)
 {
 	enum { EVENT_TTL_S = 3600 };
+	_cleanup_buf_ struct buf out = BUF_INIT;
 	struct call *c = m->c;
 	struct err err = ERR_INIT;
 
 	m->obj = *obj;
+	if (stored_encode(c->res, obj, c->a, &out, &err) < 0) {
+		refuse_now(m, status_internal(c->a, err.text));
+		return;
+	}
+	m->value = slice_of(arena_memdup(c->a, out.data, out.len), out.len);
 	if (c->dry_run) {
 		finish_put(m, m->revision);
 		return;
 	}
-	buf_clear(&m->encoded);
-	if (stored_encode(c->res, obj, c->a, &m->encoded, &err) < 0) {
-		refuse_now(m, status_internal(c->a, err.text));
-		return;
-	}
-	if (m->blob && slice_eq(buf_view(&m->encoded), blob_view(m->blob))) {
+	if (m->blob && slice_eq(m->value, blob_view(m->blob))) {
 		/* Nothing changes. The cache may be behind, though: ask the store once. */
 		if (m->live)
 			finish_put(m, m->revision);
@@ -185,6 +192,7 @@ void mutation_put(struct mutation *m, struct object *obj)
 void mutation_keep(struct mutation *m, struct object *obj)
 {
 	m->obj = *obj;
+	m->value = SLICE_EMPTY;
 	finish_put(m, m->revision);
 }
 

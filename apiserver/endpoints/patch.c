@@ -246,7 +246,7 @@ static void attempt_apply(struct mutation *m)
 
 static void stored(struct mutation *m, struct object *obj)
 {
-	call_reply_object(m->c, 200, obj);
+	mutation_reply(m);
 }
 
 static void deleted(struct mutation *m, int64_t revision)

@@ -40,7 +40,8 @@ int stored_decode(const struct resource_info *res, struct slice value, int64_t r
 	}
 	*ret = object_of(res, res->schema, msg);
 	if (ret->meta)
-		ret->meta->resource_version = arena_printf(a, "%lld", (long long)revision);
+		ret->meta->resource_version =
+		    revision ? arena_printf(a, "%lld", (long long)revision) : (char *)"";
 	return 0;
 }
 
@@ -113,7 +114,8 @@ static int raw_with_revision(struct slice value, int64_t revision, bool meta_onl
 {
 	struct slice raw, meta, rest;
 	char text[24];
-	size_t n = (size_t)snprintf(text, sizeof(text), "%lld", (long long)revision), from, to;
+	int len = revision ? snprintf(text, sizeof(text), "%lld", (long long)revision) : 0;
+	size_t n = (size_t)len, from, to;
 	struct wire w;
 	int r = raw_of(value, &raw, err);
 

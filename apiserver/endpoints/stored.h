@@ -8,7 +8,7 @@
 #include "common/base/err.h"
 #include "proto/resource_table.h"
 
-/* Decodes into the version of `res`, with `revision` as its resourceVersion. */
+/* Decodes into the version of `res`, with `revision` (0: none) as its resourceVersion. */
 _must_use_ int stored_decode(const struct resource_info *res, struct slice value, int64_t revision,
                              struct arena *a, struct object *ret, struct err *err);
 /* Appends what the store is to hold of the object. */

@@ -157,7 +157,7 @@ static void put_attempt(struct mutation *m)
 
 static void put_stored(struct mutation *m, struct object *obj)
 {
-	call_reply_object(m->c, 200, obj);
+	mutation_reply(m);
 }
 
 static void put_deleted(struct mutation *m, int64_t revision)
