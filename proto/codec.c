@@ -28,7 +28,7 @@ static bool read_texts(struct slice in, struct arena *a, uint32_t first, const c
                        size_t n_slots, uint32_t sub_number, struct slice *sub, uint32_t raw_number,
                        struct slice *raw)
 {
-	struct wire w = {in.data, in.data + in.len};
+	struct wire w = wire_of(in);
 	uint32_t number, type;
 	struct slice s;
 

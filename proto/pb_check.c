@@ -30,7 +30,7 @@ static int check_delimited(struct checker *c, const ProtobufCFieldDescriptor *f,
 static int check_message(struct checker *c, const ProtobufCMessageDescriptor *desc, struct slice in,
                          uint32_t depth)
 {
-	struct wire w = {in.data, in.data + in.len};
+	struct wire w = wire_of(in);
 	uint32_t number, type;
 	struct slice s;
 

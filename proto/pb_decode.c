@@ -132,7 +132,7 @@ static bool decode_numbers(struct decoder *d, const struct schema_field *f, stru
 	}
 	if (type != WIRE_BYTES || !wire_bytes(w, &s))
 		return false;
-	for (struct wire in = {s.data, s.data + s.len}; in.p < in.end;) {
+	for (struct wire in = wire_of(s); in.p < in.end;) {
 		if (!decode_scalar(&in, f->type, &one))
 			return false;
 		memcpy(repeated_push(d->arena, msg, f), &one, scalar_size(f->type));
@@ -195,7 +195,7 @@ static void order_maps(struct decoder *d, const struct schema_message *schema,
 static int decode_message(struct decoder *d, const struct schema_message *schema, struct slice in,
                           ProtobufCMessage *msg)
 {
-	struct wire w = {in.data, in.data + in.len};
+	struct wire w = wire_of(in);
 	const struct schema_field *f = schema->fields, *end = f + schema->n_fields;
 	uint32_t number, type;
 	bool maps = false;

@@ -13,6 +13,13 @@ struct wire {
 	const uint8_t *p, *end;
 };
 
+static inline struct wire wire_of(struct slice s)
+{
+	const uint8_t *p = s.data ? s.data : (const uint8_t *)"";
+
+	return (struct wire){p, p + s.len};
+}
+
 static inline bool wire_varint(struct wire *w, uint64_t *ret)
 {
 	uint64_t v = 0;

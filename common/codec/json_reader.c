@@ -7,11 +7,10 @@
 
 void json_reader_init(struct json_reader *r, struct slice text, struct arena *a)
 {
-	*r = (struct json_reader){.p = text.data,
-	                          .start = text.data,
-	                          .end = text.data + text.len,
-	                          .arena = a,
-	                          .err.code = ERR_OK};
+	const uint8_t *p = text.data ? text.data : (const uint8_t *)"";
+
+	*r = (struct json_reader){
+	    .p = p, .start = p, .end = p + text.len, .arena = a, .err.code = ERR_OK};
 }
 
 /* Quotes the offending byte as Go's scanner does. */

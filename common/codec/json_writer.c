@@ -63,6 +63,12 @@ void json_write_string(struct buf *b, struct slice s)
 	if (run)
 		memcpy(o, p, run);
 	o += run;
+	if (run == s.len) {
+		*o++ = '"';
+		*o = 0;
+		b->len = (size_t)(o - b->data);
+		return;
+	}
 	b->len = (size_t)(o - b->data);
 	p += run;
 	while (p < end) {
@@ -219,10 +225,24 @@ static bool is_space(uint8_t c)
 	return c == ' ' || c == '\n' || c == '\r' || c == '\t';
 }
 
+/* Nothing to leave out or to escape: what encoders without indent write. */
+static bool is_compact(const uint8_t *p, const uint8_t *end)
+{
+	bool plain = true;
+
+	for (; p < end; p++)
+		plain &= *p > 0x20 && *p != '<' && *p != '>' && *p != '&' && *p != 0xe2;
+	return plain;
+}
+
 void json_write_compact(struct buf *b, struct slice text)
 {
 	const uint8_t *p = text.data, *end = p + text.len;
 
+	if (is_compact(p, end)) {
+		buf_slice(b, text);
+		return;
+	}
 	buf_reserve(b, text.len);
 	while (p < end) {
 		if (*p == '"') {

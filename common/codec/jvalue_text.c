@@ -78,7 +78,15 @@ static struct jvalue *read_number(struct json_reader *r)
 		return NULL;
 	if (n.fits_i64)
 		return jvalue_int(r->arena, n.i64);
-	struct jvalue *v = jvalue_double(r->arena, json_number_double(&n));
+	double d = json_number_double(&n);
+	if (d - d != 0) {
+		r->failed = true;
+		err_set(&r->err, ERR_BAD_REQUEST,
+		        "json: cannot unmarshal number %.*s into Go value of type float64",
+		        (int)MIN(n.text.len, 100u), (const char *)n.text.data);
+		return NULL;
+	}
+	struct jvalue *v = jvalue_double(r->arena, d);
 	v->text = arena_strndup(r->arena, n.text.data, n.text.len);
 	return v;
 }

@@ -156,7 +156,10 @@ static struct jvalue *resolve_number(struct loader *l, struct slice s)
 		return jvalue_int(l->arena, i);
 	if (!is_float(text))
 		return NULL;
-	struct jvalue *v = jvalue_double(l->arena, strtod(text, NULL));
+	double d = strtod(text, NULL);
+	if (d - d != 0) /* too large for a number: text, as for yaml.v2 */
+		return NULL;
+	struct jvalue *v = jvalue_double(l->arena, d);
 	v->text = arena_strdup(l->arena, text);
 	return v;
 }

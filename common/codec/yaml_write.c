@@ -67,16 +67,19 @@ static void indent(struct buf *out, int n)
 		buf_add(out, "  ", 2);
 }
 
+/* A literal block needs an indent, and its first line tells how deep it is. */
+static bool literal_fits(struct slice s, int depth)
+{
+	return depth > 0 && s.data[0] > 0x20;
+}
+
 /* "|", "|-" or "|+" and the lines. */
 static void write_literal(struct slice s, int depth, struct buf *out)
 {
 	bool ends = s.data[s.len - 1] == '\n';
 	bool twice = ends && s.len > 1 && s.data[s.len - 2] == '\n';
 
-	buf_byte(out, '|');
-	if (s.data[0] == ' ' || s.data[0] == '\n')
-		buf_byte(out, '2');
-	buf_str(out, twice ? "+\n" : ends ? "\n" : "-\n");
+	buf_str(out, twice ? "|+\n" : ends ? "|\n" : "|-\n");
 	for (size_t i = 0; i < s.len;) {
 		const uint8_t *nl = memchr(s.data + i, '\n', s.len - i);
 		size_t n = nl ? (size_t)(nl - s.data) - i : s.len - i;
@@ -109,7 +112,10 @@ static void write_string(struct slice s, int depth, struct buf *out)
 		return;
 	}
 	if (memchr(s.data, '\n', s.len)) {
-		write_literal(s, depth, out);
+		if (literal_fits(s, depth))
+			write_literal(s, depth, out);
+		else
+			json_write_string(out, s);
 		return;
 	}
 	switch (style_of(s)) {
