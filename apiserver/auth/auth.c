@@ -61,6 +61,17 @@ static void start_reload(void *arg)
 
 static int load(struct auth *a, const struct auth_options *o, struct err *err)
 {
+	const struct tokens_options t = {
+	    .key_files = o->sa_key_files,
+	    .n_key_files = o->n_sa_key_files,
+	    .signing_key_file = o->sa_signing_key_file,
+	    .issuers = o->sa_issuers,
+	    .n_issuers = o->n_sa_issuers,
+	    .api_audiences = o->api_audiences,
+	    .n_api_audiences = o->n_api_audiences,
+	    .max_expiration_s = o->sa_max_expiration_s,
+	    .no_extended_expiration = o->sa_no_extended_expiration,
+	};
 	int r = 0;
 
 	for (size_t i = 0; i < o->n_modes && r == 0; i++)
@@ -71,6 +82,8 @@ static int load(struct auth *a, const struct auth_options *o, struct err *err)
 		r = x509_verifier_new(o->client_ca_file, &a->clients, err);
 	if (r == 0 && o->proxy_ca_file && *o->proxy_ca_file)
 		r = x509_verifier_new(o->proxy_ca_file, &a->proxies, err);
+	if (r == 0 && (o->n_sa_key_files || o->sa_signing_key_file))
+		r = tokens_new(&t, a->p, &a->tokens, err);
 	return r;
 }
 
@@ -82,6 +95,9 @@ static void plug(struct auth *a)
 	h->authenticate_arg = a;
 	h->authorize = auth_authorize_hook;
 	h->authorize_arg = a;
+	auth_reviews_register(a);
+	if (a->tokens)
+		pipeline_handle(a->p, "", "serviceaccounts", "token", token_request, a->tokens);
 }
 
 int auth_new(const struct auth_options *o, struct pipeline *p, struct loop *state_loop,
@@ -130,6 +146,7 @@ void auth_free(struct auth *a)
 	for (size_t i = 0; i < FOLLOW_NODE_COUNT; i++)
 		follow_stop(&a->node_follow[i].f);
 	loop_timer_stop(&a->reload);
+	tokens_free(a->tokens);
 	x509_verifier_free(a->clients);
 	x509_verifier_free(a->proxies);
 	rbac_free(a->rbac);

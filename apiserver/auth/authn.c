@@ -207,6 +207,23 @@ static int by_front_proxy(struct auth *a, struct request *req, int64_t now_s)
 /* --- the hook ------------------------------------------------------------------------------------
  */
 
+struct authentication {
+	struct auth *auth;
+	struct request *req;
+	hook_done done;
+	void *done_arg;
+};
+
+static void by_token(void *arg, const struct user_info *user, const char *const *audiences,
+                     size_t n_audiences, const struct err *err)
+{
+	struct authentication *t = arg;
+
+	if (user)
+		t->req->user = *user;
+	t->done(t->done_arg, user ? NULL : status_unauthorized(t->req->arena));
+}
+
 /* The token of "Authorization: Bearer x"; empty when there is none. */
 static struct slice bearer(const struct request *req)
 {
@@ -236,6 +253,13 @@ void auth_authenticate_hook(void *arg, struct request *req, hook_done done, void
 		return;
 	}
 	token = bearer(req);
+	if (token.len && a->tokens) {
+		struct authentication *t = arena_new(req->arena, struct authentication);
+
+		*t = (struct authentication){a, req, done, done_arg};
+		token_authenticate(a->tokens, token, NULL, 0, req->loop, req->arena, by_token, t);
+		return;
+	}
 	if (r < 0 || token.len || !a->anonymous) {
 		done(done_arg, status_unauthorized(req->arena));
 		return;
