@@ -284,6 +284,12 @@ static int take_environment(struct cursor *c, const char *prefix, struct err *er
 	return 0;
 }
 
+static const char *program_name(const char *path)
+{
+	const char *slash = strrchr(path, '/');
+	return slash ? slash + 1 : path;
+}
+
 int flags_parse(const struct flag_group *groups, size_t n_groups, int argc, char **argv,
                 const char *env_prefix, struct arena *a, flag_list *args, struct err *err)
 {
@@ -295,7 +301,8 @@ int flags_parse(const struct flag_group *groups, size_t n_groups, int argc, char
 		if (only_args || arg[0] != '-' || !arg[1]) {
 			if (!args)
 				return err_set(err, ERR_INVALID,
-				               "unknown command \"%s\" for \"%s\"", arg, argv[0]);
+				               "unknown command \"%s\" for \"%s\"", arg,
+				               program_name(argv[0]));
 			*vec_push(args) = arg;
 		} else if (!strcmp(arg, "--")) {
 			only_args = true;
