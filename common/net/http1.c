@@ -12,10 +12,10 @@ static int on_message_begin(http_parser *p)
 {
 	struct http_connection *c = conn_of(p);
 
-	c->current = exchange_new(c);
+	c->current = http_exchange_new(c);
 	c->in_header_value = false;
 	c->current->target = 0;
-	conn_set_deadline(c, c->hl->server->options.header_timeout_ms);
+	http_conn_set_deadline(c, c->hl->server->options.header_timeout_ms);
 	return 0;
 }
 
@@ -96,7 +96,7 @@ static int on_headers_complete(http_parser *p)
 	snprintf(x->method, sizeof(x->method), "%s", http_method_str((enum http_method)p->method));
 	c->keep_alive = http_should_keep_alive(p);
 	x->pub.upgrade = p->upgrade;
-	conn_set_deadline(c, o->body_timeout_ms);
+	http_conn_set_deadline(c, o->body_timeout_ms);
 	bool has_body =
 	    (p->flags & F_CHUNKED) || (p->content_length && p->content_length != ULLONG_MAX);
 	if (has_body && p->content_length != ULLONG_MAX && p->content_length > o->max_body_bytes) {
@@ -104,7 +104,7 @@ static int on_headers_complete(http_parser *p)
 		http_parser_pause(p, 1);
 	} else if (has_body && expects_continue(x)) {
 		http_queue_add(&x->out, SLICE_LIT("HTTP/1.1 100 Continue\r\n\r\n"));
-		conn_touch(c);
+		http_conn_touch(c);
 	}
 	return 0;
 }
@@ -161,7 +161,7 @@ static void refuse(struct http_connection *c, const char *status)
 	char text[256];
 
 	if (!x)
-		x = c->current = exchange_new(c);
+		x = c->current = http_exchange_new(c);
 	int n = snprintf(text, sizeof(text),
 	                 "HTTP/1.1 %s\r\nContent-Type: text/plain; charset=utf-8\r\n"
 	                 "Connection: close\r\n\r\n%s",
@@ -171,8 +171,8 @@ static void refuse(struct http_connection *c, const char *status)
 	c->body_bytes -= MIN(c->body_bytes, x->body.len);
 	c->keep_alive = false;
 	c->discard = true;
-	conn_set_deadline(c, 0);
-	conn_touch(c);
+	http_conn_set_deadline(c, 0);
+	http_conn_touch(c);
 }
 
 static void dispatch(struct http_connection *c)
@@ -183,8 +183,8 @@ static void dispatch(struct http_connection *c)
 		c->keep_alive = false;
 		c->discard = true;
 	}
-	conn_set_deadline(c, 0);
-	exchange_dispatch(x);
+	http_conn_set_deadline(c, 0);
+	http_exchange_dispatch(x);
 }
 
 static void keep_for_later(struct http_connection *c, struct slice data)
@@ -193,7 +193,7 @@ static void keep_for_later(struct http_connection *c, struct slice data)
 		return;
 	buf_slice(&c->pending, data);
 	if (c->pending.len > HTTP_PIPELINE_BYTES)
-		conn_read_stop(c);
+		http_conn_read_stop(c);
 }
 
 static void on_parser_error(struct http_connection *c)
@@ -238,13 +238,13 @@ static void finish_current(struct http_connection *c)
 	struct exchange *x = TAKE(c->current);
 	bool cut = x->aborted || !c->keep_alive || c->draining || c->eof;
 
-	exchange_free(x);
+	http_exchange_free(x);
 	if (cut) {
 		c->finish = true;
 		return;
 	}
-	conn_set_deadline(c, c->hl->server->options.idle_timeout_ms);
-	conn_read_start(c);
+	http_conn_set_deadline(c, c->hl->server->options.idle_timeout_ms);
+	http_conn_read_start(c);
 	if (c->pending.len) {
 		struct buf rest = c->pending;
 		c->pending = BUF_INIT;
@@ -260,7 +260,7 @@ bool http1_produce(struct http_connection *c, struct buf *out, size_t max)
 	if (!x)
 		return false;
 	if (x->aborted) {
-		conn_close(c);
+		http_conn_close(c);
 		return false;
 	}
 	buf_reserve(out, max);
@@ -336,13 +336,13 @@ void http1_eof(struct http_connection *c)
 	struct exchange *x = c->current;
 
 	if (!x || !x->dispatched) {
-		conn_close(c);
+		http_conn_close(c);
 		return;
 	}
 	c->eof = true;
 	c->discard = true;
 	if (x->started && !x->ended && x->content_length < 0)
-		conn_close(c);
+		http_conn_close(c);
 }
 
 /* --- upgrades -------------------------------------------------------------------------------- */
@@ -352,7 +352,7 @@ static int tunnel_write(void *connection, struct slice data)
 	struct http_connection *c = connection;
 
 	http_queue_add(&c->tunnel_out, data);
-	conn_touch(c);
+	http_conn_touch(c);
 	if (c->tunnel_out.bytes <= c->hl->server->options.queue_high_bytes)
 		return 0;
 	c->tunnel_wait = true;
@@ -362,9 +362,9 @@ static int tunnel_write(void *connection, struct slice data)
 static void tunnel_pause(void *connection, bool pause)
 {
 	if (pause)
-		conn_read_stop(connection);
+		http_conn_read_stop(connection);
 	else
-		conn_read_start(connection);
+		http_conn_read_start(connection);
 }
 
 static void tunnel_close(void *connection)
@@ -373,7 +373,7 @@ static void tunnel_close(void *connection)
 
 	c->tunnel = NULL;
 	c->finish = true;
-	conn_touch(c);
+	http_conn_touch(c);
 }
 
 static const struct http_tunnel_ops tunnel_ops = {tunnel_write, tunnel_pause, tunnel_close};
@@ -395,13 +395,13 @@ bool http_upgrade(struct http_exchange *pub, const char *protocol, struct http_t
 	c->current = NULL;
 	t->connection = c;
 	t->ops = &tunnel_ops;
-	exchange_free(x);
-	conn_set_deadline(c, 0);
-	conn_touch(c);
+	http_exchange_free(x);
+	http_conn_set_deadline(c, 0);
+	http_conn_touch(c);
 	return true;
 }
 
-void tunnel_close_from_peer(struct http_connection *c)
+void http_tunnel_close_from_peer(struct http_connection *c)
 {
 	struct http_tunnel *t = TAKE(c->tunnel);
 

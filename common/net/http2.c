@@ -35,10 +35,10 @@ static int on_begin_headers(nghttp2_session *s, const nghttp2_frame *frame, void
 
 	if (frame->hd.type != NGHTTP2_HEADERS || frame->headers.cat != NGHTTP2_HCAT_REQUEST)
 		return 0;
-	struct exchange *x = exchange_new(c);
+	struct exchange *x = http_exchange_new(c);
 	x->stream_id = frame->hd.stream_id;
 	x->body_deadline_ms = loop_now_ms(c->hl->loop) + c->hl->server->options.body_timeout_ms;
-	conn_arm(c, x->body_deadline_ms);
+	http_conn_arm(c, x->body_deadline_ms);
 	c->deadline_ms = 0;
 	nghttp2_session_set_stream_user_data(s, x->stream_id, x);
 	return 0;
@@ -77,7 +77,7 @@ static int on_header(nghttp2_session *s, const nghttp2_frame *frame, const uint8
 		return 0; /* trailers are not used */
 	struct slice n = slice_of(name, name_len), v = slice_of(value, value_len);
 	bool fits =
-	    name_len && name[0] == ':' ? take_pseudo(x, n, v) : exchange_add_header(x, n, v);
+	    name_len && name[0] == ':' ? take_pseudo(x, n, v) : http_exchange_add_header(x, n, v);
 	return fits ? 0 : NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE;
 }
 
@@ -89,7 +89,7 @@ static void add_body(struct http_connection *c, struct exchange *x, struct slice
 		c->body_bytes -= x->body.len;
 		buf_deinit(&x->body);
 		x->pub.body_too_large = true;
-		exchange_dispatch(x);
+		http_exchange_dispatch(x);
 	} else if (c->body_bytes + data.len > HTTP_BODIES_BYTES) {
 		nghttp2_submit_rst_stream(c->session, NGHTTP2_FLAG_NONE, x->stream_id,
 		                          NGHTTP2_ENHANCE_YOUR_CALM);
@@ -145,7 +145,7 @@ static int on_frame(nghttp2_session *s, const nghttp2_frame *frame, void *user)
 		return 0;
 	if (frame->hd.flags & NGHTTP2_FLAG_END_STREAM) {
 		x->complete = true;
-		exchange_dispatch(x);
+		http_exchange_dispatch(x);
 	} else if (frame->hd.type == NGHTTP2_HEADERS && wants_continue(x)) {
 		nghttp2_nv nv = {(uint8_t *)":status", (uint8_t *)"100", 7, 3,
 		                 NGHTTP2_NV_FLAG_NONE};
@@ -175,9 +175,9 @@ static int on_stream_close(nghttp2_session *s, int32_t stream_id, uint32_t error
 	if (!x)
 		return 0;
 	nghttp2_session_set_stream_user_data(s, stream_id, NULL);
-	exchange_orphan(x);
+	http_exchange_orphan(x);
 	if (list_empty(&c->exchanges))
-		conn_set_deadline(c, c->hl->server->options.idle_timeout_ms);
+		http_conn_set_deadline(c, c->hl->server->options.idle_timeout_ms);
 	return 0;
 }
 
@@ -220,8 +220,8 @@ int http2_init(struct http_connection *c)
 	nghttp2_submit_settings(c->session, NGHTTP2_FLAG_NONE, settings, ARRAY_LEN(settings));
 	nghttp2_session_set_local_window_size(c->session, NGHTTP2_FLAG_NONE, 0,
 	                                      CONNECTION_WINDOW_BYTES);
-	conn_set_deadline(c, o->idle_timeout_ms);
-	conn_touch(c);
+	http_conn_set_deadline(c, o->idle_timeout_ms);
+	http_conn_touch(c);
 	return 0;
 }
 
@@ -244,7 +244,7 @@ void http2_input(struct http_connection *c, struct slice data)
 	if (n < 0)
 		nghttp2_session_terminate_session(c->session, NGHTTP2_PROTOCOL_ERROR);
 	close_when_done(c);
-	conn_touch(c);
+	http_conn_touch(c);
 }
 
 bool http2_produce(struct http_connection *c, struct buf *out, size_t max)

@@ -95,15 +95,15 @@ static void request_free(struct http_request *r)
 	free(r);
 }
 
-void request_finish(struct http_request *r, int code, const struct err *err)
+void http_request_finish(struct http_request *r, int code, const struct err *err)
 {
 	struct client_conn *c = r->conn;
 
 	request_detach(r);
 	if (c && code == 0)
-		client_conn_release(c);
+		http_client_conn_release(c);
 	else if (c)
-		client_conn_close(c);
+		http_client_conn_close(c);
 	if (r->call.on_done)
 		r->call.on_done(r, code, err, r->call.arg);
 	request_free(r);
@@ -115,14 +115,14 @@ static void request_fail(struct http_request *r, enum err_code code, const char 
 	struct err err = ERR_INIT;
 
 	err_set(&err, code, "%s %s: %s", what, r->target.key, why);
-	request_finish(r, -(int)code, &err);
+	http_request_finish(r, -(int)code, &err);
 }
 
 static void request_connect(struct http_request *r);
 
 /* A kept connection may have been closed by the server while we wrote: that says nothing about the
  * request, which goes once more over a fresh one. */
-void request_broken(struct http_request *r, const char *why)
+void http_request_broken(struct http_request *r, const char *why)
 {
 	struct client_conn *c = r->conn;
 
@@ -130,7 +130,7 @@ void request_broken(struct http_request *r, const char *why)
 		r->retried = true;
 		r->conn = NULL;
 		c->request = NULL;
-		client_conn_close(c);
+		http_client_conn_close(c);
 		request_connect(r);
 		return;
 	}
@@ -144,7 +144,7 @@ void http_request_cancel(struct http_request *r)
 
 	request_detach(r);
 	if (c)
-		client_conn_close(c);
+		http_client_conn_close(c);
 	request_free(r);
 }
 
@@ -179,7 +179,7 @@ static void on_resolved(uv_getaddrinfo_t *req, int status, struct addrinfo *list
 		if (status < 0 || !list)
 			request_fail(r, ERR_UNAVAILABLE, "look up", uv_strerror(status));
 		else
-			client_conn_open(r, list->ai_addr);
+			http_client_conn_open(r, list->ai_addr);
 	}
 	uv_freeaddrinfo(list);
 }
@@ -204,32 +204,32 @@ static void look_up(struct http_request *r)
 
 static void request_connect(struct http_request *r)
 {
-	struct client_conn *c = r->retried ? NULL : client_conn_idle(r->client, r->target.key);
+	struct client_conn *c = r->retried ? NULL : http_client_conn_idle(r->client, r->target.key);
 	struct sockaddr_in v4;
 	struct sockaddr_in6 v6;
 	int port = atoi(r->target.port);
 
 	if (c) {
-		client_conn_attach(c, r);
-		request_send(r);
+		http_client_conn_attach(c, r);
+		http_request_send(r);
 		return;
 	}
 	loop_timer_start(&r->phase, r->client->options.connect_timeout_ms);
 	if (uv_ip4_addr(r->target.host, port, &v4) == 0)
-		client_conn_open(r, (struct sockaddr *)&v4);
+		http_client_conn_open(r, (struct sockaddr *)&v4);
 	else if (uv_ip6_addr(r->target.host, port, &v6) == 0)
-		client_conn_open(r, (struct sockaddr *)&v6);
+		http_client_conn_open(r, (struct sockaddr *)&v6);
 	else
 		look_up(r);
 }
 
-void request_send(struct http_request *r)
+void http_request_send(struct http_request *r)
 {
 	if (r->call.timeout_ms)
 		loop_timer_start(&r->phase, r->call.timeout_ms);
 	else
 		loop_timer_stop(&r->phase);
-	client_conn_write(r->conn, buf_view(&r->out));
+	http_client_conn_write(r->conn, buf_view(&r->out));
 }
 
 /* --- for callers ----------------------------------------------------------------------------- */
@@ -262,7 +262,7 @@ void http_client_free(struct http_client *c)
 	while (!list_empty(&c->requests))
 		http_request_cancel(list_first(&c->requests, struct http_request, link));
 	while (!list_empty(&c->connections))
-		client_conn_close(list_first(&c->connections, struct client_conn, link));
+		http_client_conn_close(list_first(&c->connections, struct client_conn, link));
 	tls_context_unref(c->options.tls);
 	free(c);
 }
@@ -272,7 +272,7 @@ static void on_bad_url(void *arg)
 	struct err err = ERR_INIT;
 
 	err_set(&err, ERR_BAD_REQUEST, "not an http or https URL");
-	request_finish(arg, -ERR_BAD_REQUEST, &err);
+	http_request_finish(arg, -ERR_BAD_REQUEST, &err);
 }
 
 struct http_request *http_client_start(struct http_client *c, const struct http_client_call *call)
@@ -307,7 +307,7 @@ struct http_request *http_client_start(struct http_client *c, const struct http_
 void http_request_pause(struct http_request *r, bool pause)
 {
 	if (r->conn)
-		client_conn_read(r->conn, !pause);
+		http_client_conn_read(r->conn, !pause);
 }
 
 int http_request_status(const struct http_request *r)

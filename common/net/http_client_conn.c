@@ -20,7 +20,7 @@ static void on_handle_closed(uv_handle_t *handle)
 	free(c);
 }
 
-void client_conn_close(struct client_conn *c)
+void http_client_conn_close(struct client_conn *c)
 {
 	if (c->closing)
 		return;
@@ -35,7 +35,7 @@ static void tunnel_closed(struct client_conn *c)
 {
 	struct http_tunnel *t = TAKE(c->tunnel);
 
-	client_conn_close(c);
+	http_client_conn_close(c);
 	if (!t)
 		return;
 	t->connection = NULL;
@@ -52,17 +52,17 @@ static void broken(struct client_conn *c, const char *why)
 		return;
 	}
 	if (r)
-		request_broken(r, why);
+		http_request_broken(r, why);
 	else
-		client_conn_close(c);
+		http_client_conn_close(c);
 }
 
 static void on_idle(void *arg)
 {
-	client_conn_close(arg);
+	http_client_conn_close(arg);
 }
 
-void client_conn_release(struct client_conn *c)
+void http_client_conn_release(struct client_conn *c)
 {
 	uint32_t n = 0;
 
@@ -73,15 +73,15 @@ void client_conn_release(struct client_conn *c)
 		n += other != c && !other->request && !other->tunnel &&
 		     strcmp(other->key, c->key) == 0;
 	if (!c->keep_alive || !c->complete || n >= c->client->options.max_idle) {
-		client_conn_close(c);
+		http_client_conn_close(c);
 		return;
 	}
 	c->used = true;
-	client_conn_read(c, true); /* learns when the server closes */
+	http_client_conn_read(c, true); /* learns when the server closes */
 	loop_timer_start(&c->idle, c->client->options.idle_timeout_ms);
 }
 
-struct client_conn *client_conn_idle(struct http_client *client, const char *key)
+struct client_conn *http_client_conn_idle(struct http_client *client, const char *key)
 {
 	LIST_FOREACH (&client->connections, c, struct client_conn, link) {
 		if (c->ready && !c->request && !c->tunnel && strcmp(c->key, key) == 0)
@@ -106,7 +106,7 @@ static void on_written(uv_write_t *req, int status)
 		return;
 	}
 	if (c->tunnel_finish && c->writing_bytes == 0) {
-		client_conn_close(c);
+		http_client_conn_close(c);
 		return;
 	}
 	if (c->tunnel && c->tunnel_wait && c->writing_bytes <= TUNNEL_HIGH_BYTES / 2) {
@@ -135,7 +135,7 @@ static void write_wire(struct client_conn *c, struct slice wire)
 	}
 }
 
-void client_conn_write(struct client_conn *c, struct slice plain)
+void http_client_conn_write(struct client_conn *c, struct slice plain)
 {
 	_cleanup_buf_ struct buf wire = BUF_INIT;
 
@@ -275,14 +275,14 @@ static int tunnel_write(void *connection, struct slice data)
 {
 	struct client_conn *c = connection;
 
-	client_conn_write(c, data);
+	http_client_conn_write(c, data);
 	c->tunnel_wait = c->writing_bytes > TUNNEL_HIGH_BYTES;
 	return c->tunnel_wait;
 }
 
 static void tunnel_pause(void *connection, bool pause)
 {
-	client_conn_read(connection, !pause);
+	http_client_conn_read(connection, !pause);
 }
 
 static void tunnel_close(void *connection)
@@ -291,9 +291,9 @@ static void tunnel_close(void *connection)
 
 	c->tunnel = NULL;
 	c->tunnel_finish = true;
-	client_conn_read(c, false);
+	http_client_conn_read(c, false);
 	if (c->writing_bytes == 0)
-		client_conn_close(c);
+		http_client_conn_close(c);
 }
 
 static const struct http_tunnel_ops tunnel_ops = {tunnel_write, tunnel_pause, tunnel_close};
@@ -329,7 +329,7 @@ static void plain_input(struct client_conn *c, struct slice data)
 		return;
 	}
 	if (!c->request) {
-		client_conn_close(c); /* nobody asked */
+		http_client_conn_close(c); /* nobody asked */
 		return;
 	}
 	size_t n = http_parser_execute(&c->parser, &settings, (const char *)data.data, data.len);
@@ -339,12 +339,12 @@ static void plain_input(struct client_conn *c, struct slice data)
 		become_tunnel(c, slice_skip(data, n));
 	} else if (c->complete) {
 		c->keep_alive = c->keep_alive && n == data.len;
-		request_finish(c->request, 0, NULL);
+		http_request_finish(c->request, 0, NULL);
 	} else if (HTTP_PARSER_ERRNO(&c->parser) != HPE_OK) {
 		struct err err = ERR_INIT;
 		err_set(&err, ERR_IO, "malformed answer from %s: %s", c->key,
 		        http_errno_description(HTTP_PARSER_ERRNO(&c->parser)));
-		request_finish(c->request, -ERR_IO, &err);
+		http_request_finish(c->request, -ERR_IO, &err);
 	}
 }
 
@@ -356,7 +356,7 @@ static void on_end(struct client_conn *c)
 		http_parser_execute(&c->parser, &settings, NULL, 0);
 		if (c->request && c->complete) {
 			c->keep_alive = false;
-			request_finish(c->request, 0, NULL);
+			http_request_finish(c->request, 0, NULL);
 			return;
 		}
 	}
@@ -369,7 +369,7 @@ static void become_ready(struct client_conn *c)
 	c->ready = true;
 	http_parser_init(&c->parser, HTTP_RESPONSE);
 	if (c->request)
-		request_send(c->request);
+		http_request_send(c->request);
 }
 
 static void tls_input(struct client_conn *c, struct slice data)
@@ -419,7 +419,7 @@ static void on_read(uv_stream_t *stream, ssize_t n, const uv_buf_t *space)
 	free(space->base);
 }
 
-void client_conn_read(struct client_conn *c, bool on)
+void http_client_conn_read(struct client_conn *c, bool on)
 {
 	if (c->reading == on || c->closing)
 		return;
@@ -432,7 +432,7 @@ void client_conn_read(struct client_conn *c, bool on)
 
 /* --- the beginning --------------------------------------------------------------------------- */
 
-void client_conn_attach(struct client_conn *c, struct http_request *r)
+void http_client_conn_attach(struct client_conn *c, struct http_request *r)
 {
 	loop_timer_stop(&c->idle);
 	c->request = r;
@@ -441,7 +441,7 @@ void client_conn_attach(struct client_conn *c, struct http_request *r)
 	c->keep_alive = false;
 	if (c->ready)
 		http_parser_init(&c->parser, HTTP_RESPONSE);
-	client_conn_read(c, c->opened);
+	http_client_conn_read(c, c->opened);
 }
 
 static void on_connected(uv_connect_t *req, int status)
@@ -456,14 +456,14 @@ static void on_connected(uv_connect_t *req, int status)
 	}
 	c->opened = true;
 	uv_tcp_nodelay(&c->tcp, 1);
-	client_conn_read(c, true);
+	http_client_conn_read(c, true);
 	if (c->tls)
 		tls_input(c, SLICE_EMPTY);
 	else
 		become_ready(c);
 }
 
-void client_conn_open(struct http_request *r, const struct sockaddr *address)
+void http_client_conn_open(struct http_request *r, const struct sockaddr *address)
 {
 	struct client_conn *c = calloc(1, sizeof(*c));
 	if (!c)
@@ -478,7 +478,7 @@ void client_conn_open(struct http_request *r, const struct sockaddr *address)
 	c->tcp.data = c;
 	c->connect.data = c;
 	list_add_tail(&c->client->connections, &c->link);
-	client_conn_attach(c, r);
+	http_client_conn_attach(c, r);
 	int status = uv_tcp_connect(&c->connect, &c->tcp, address, on_connected);
 	if (status < 0)
 		broken(c, uv_strerror(status));

@@ -61,18 +61,18 @@ struct http_request {
 
 /* http_client.c */
 /* Ends the request without (code 0) or with an error. */
-void request_finish(struct http_request *r, int code, const struct err *err);
+void http_request_finish(struct http_request *r, int code, const struct err *err);
 /* The connection broke before anything of an answer had come. */
-void request_broken(struct http_request *r, const char *why);
-void request_send(struct http_request *r);
+void http_request_broken(struct http_request *r, const char *why);
+void http_request_send(struct http_request *r);
 
 /* http_client_conn.c */
-struct client_conn *client_conn_idle(struct http_client *c, const char *key);
-/* Connects; request_send is called when it is ready, request_finish when it fails. */
-void client_conn_open(struct http_request *r, const struct sockaddr *address);
-void client_conn_attach(struct client_conn *c, struct http_request *r);
-void client_conn_write(struct client_conn *c, struct slice plain);
+struct client_conn *http_client_conn_idle(struct http_client *c, const char *key);
+/* Connects; http_request_send is called when it is ready, http_request_finish when it fails. */
+void http_client_conn_open(struct http_request *r, const struct sockaddr *address);
+void http_client_conn_attach(struct client_conn *c, struct http_request *r);
+void http_client_conn_write(struct client_conn *c, struct slice plain);
 /* The request is over: keeps the connection or closes it. */
-void client_conn_release(struct client_conn *c);
-void client_conn_close(struct client_conn *c);
-void client_conn_read(struct client_conn *c, bool on);
+void http_client_conn_release(struct client_conn *c);
+void http_client_conn_close(struct client_conn *c);
+void http_client_conn_read(struct client_conn *c, bool on);

@@ -15,7 +15,7 @@ struct http_flight {
 	uint8_t data[];
 };
 
-void peer_unref(struct peer_object *p)
+void http_peer_unref(struct peer_object *p)
 {
 	if (--p->refs)
 		return;
@@ -42,17 +42,17 @@ const char *http_loop_date(struct http_loop *hl)
 
 /* --- deadlines ------------------------------------------------------------------------------- */
 
-void conn_arm(struct http_connection *c, uint64_t at_ms)
+void http_conn_arm(struct http_connection *c, uint64_t at_ms)
 {
 	if (!loop_timer_active(&c->timer) || at_ms < c->timer.due_ms)
 		loop_timer_start_at(&c->timer, at_ms);
 }
 
-void conn_set_deadline(struct http_connection *c, uint64_t delay_ms)
+void http_conn_set_deadline(struct http_connection *c, uint64_t delay_ms)
 {
 	c->deadline_ms = delay_ms ? loop_now_ms(c->hl->loop) + delay_ms : 0;
 	if (c->deadline_ms)
-		conn_arm(c, c->deadline_ms);
+		http_conn_arm(c, c->deadline_ms);
 }
 
 /* The timer is never stopped when a deadline moves away: it fires, looks and is started anew. */
@@ -63,7 +63,7 @@ static void on_timer(void *arg)
 
 	if ((c->deadline_ms && now >= c->deadline_ms) ||
 	    (c->flight && now >= c->write_deadline_ms)) {
-		conn_close(c);
+		http_conn_close(c);
 		return;
 	}
 	if (c->deadline_ms)
@@ -78,15 +78,15 @@ static void on_timer(void *arg)
 			continue;
 		}
 		if (c->protocol != HTTP_2) {
-			conn_close(c);
+			http_conn_close(c);
 			return;
 		}
 		x->aborted = x->ended = true;
 		http2_abort(x);
-		conn_touch(c);
+		http_conn_touch(c);
 	}
 	if (next != UINT64_MAX)
-		conn_arm(c, next);
+		http_conn_arm(c, next);
 }
 
 /* --- the end --------------------------------------------------------------------------------- */
@@ -99,10 +99,10 @@ static void on_handle_closed(uv_handle_t *handle)
 	free(c->flight);
 	free(c);
 	atomic_fetch_sub(&hl->n_connections, 1);
-	server_connection_gone(hl);
+	http_server_connection_gone(hl);
 }
 
-void conn_close(struct http_connection *c)
+void http_conn_close(struct http_connection *c)
 {
 	if (c->closing)
 		return;
@@ -111,22 +111,22 @@ void conn_close(struct http_connection *c)
 	list_del(&c->link);
 	list_del(&c->dirty_link);
 	if (c->protocol == HTTP_TUNNEL)
-		tunnel_close_from_peer(c);
+		http_tunnel_close_from_peer(c);
 	while (!list_empty(&c->exchanges))
-		exchange_orphan(list_first(&c->exchanges, struct exchange, link));
+		http_exchange_orphan(list_first(&c->exchanges, struct exchange, link));
 	c->current = NULL;
 	http2_deinit(c);
 	http1_deinit(c);
 	http_queue_deinit(&c->tunnel_out);
 	tls_session_free(TAKE(c->tls));
 	buf_deinit(&c->backlog);
-	peer_unref(TAKE(c->peer));
+	http_peer_unref(TAKE(c->peer));
 	uv_close(&c->handle, on_handle_closed);
 }
 
 /* --- output ---------------------------------------------------------------------------------- */
 
-void conn_touch(struct http_connection *c)
+void http_conn_touch(struct http_connection *c)
 {
 	if (c->closing || !list_empty(&c->dirty_link))
 		return;
@@ -143,7 +143,7 @@ static void on_written(uv_write_t *req, int status)
 		return; /* on_handle_closed frees the flight */
 	free(TAKE(c->flight));
 	if (status < 0) {
-		conn_close(c);
+		http_conn_close(c);
 		return;
 	}
 	if (c->backlog.len) {
@@ -152,7 +152,7 @@ static void on_written(uv_write_t *req, int status)
 		conn_send(c, buf_view(&waiting));
 		buf_deinit(&waiting);
 	}
-	conn_touch(c);
+	http_conn_touch(c);
 }
 
 static void conn_send(struct http_connection *c, struct slice wire)
@@ -166,7 +166,7 @@ static void conn_send(struct http_connection *c, struct slice wire)
 	uv_buf_t out = uv_buf_init((char *)(uintptr_t)wire.data, (unsigned int)wire.len);
 	int n = uv_try_write(&c->stream, &out, 1);
 	if (n < 0 && n != UV_EAGAIN) {
-		conn_close(c);
+		http_conn_close(c);
 		return;
 	}
 	wire = slice_skip(wire, n > 0 ? (size_t)n : 0);
@@ -182,11 +182,11 @@ static void conn_send(struct http_connection *c, struct slice wire)
 	c->flight = f;
 	if (uv_write(&f->req, &c->stream, &out, 1, on_written) < 0) {
 		free(TAKE(c->flight));
-		conn_close(c);
+		http_conn_close(c);
 		return;
 	}
 	c->write_deadline_ms = loop_now_ms(c->hl->loop) + c->hl->server->options.write_timeout_ms;
-	conn_arm(c, c->write_deadline_ms);
+	http_conn_arm(c, c->write_deadline_ms);
 }
 
 static bool tunnel_produce(struct http_connection *c, struct buf *out, size_t max)
@@ -259,7 +259,7 @@ static void conn_finish(struct http_connection *c)
 	if (c->closing)
 		return;
 	if (!c->discard) {
-		conn_close(c);
+		http_conn_close(c);
 		return;
 	}
 	uv_shutdown_t *req = malloc(sizeof(*req));
@@ -267,13 +267,13 @@ static void conn_finish(struct http_connection *c)
 		abort();
 	if (uv_shutdown(req, &c->stream, on_shutdown) < 0) {
 		free(req);
-		conn_close(c);
+		http_conn_close(c);
 		return;
 	}
 	c->protocol = HTTP_LINGER;
 	c->finish = false;
-	conn_set_deadline(c, HTTP_LINGER_MS);
-	conn_read_start(c);
+	http_conn_set_deadline(c, HTTP_LINGER_MS);
+	http_conn_read_start(c);
 }
 
 static void conn_flush(struct http_connection *c)
@@ -288,7 +288,7 @@ static void conn_flush(struct http_connection *c)
 	if (c->closing)
 		return;
 	if (r < 0) {
-		conn_close(c);
+		http_conn_close(c);
 		return;
 	}
 	if (c->finish && !c->flight && !full) {
@@ -296,7 +296,7 @@ static void conn_flush(struct http_connection *c)
 		return;
 	}
 	if (full)
-		conn_touch(c);
+		http_conn_touch(c);
 	if (c->protocol == HTTP_TUNNEL && c->tunnel && c->tunnel_wait &&
 	    c->tunnel_out.bytes <= c->hl->server->options.queue_high_bytes / 2) {
 		c->tunnel_wait = false;
@@ -305,7 +305,7 @@ static void conn_flush(struct http_connection *c)
 		return;
 	}
 	LIST_FOREACH (&c->exchanges, x, struct exchange, link)
-		exchange_maybe_writable(x);
+		http_exchange_maybe_writable(x);
 }
 
 /* Its being started keeps the loop from sleeping. */
@@ -313,7 +313,7 @@ static void on_again(uv_idle_t *handle)
 {
 }
 
-void conn_flush_all(struct http_loop *hl)
+void http_conn_flush_all(struct http_loop *hl)
 {
 	/* What a flush makes dirty again waits until the kernel has been asked for news. */
 	struct list now;
@@ -359,7 +359,7 @@ static void detect(struct http_connection *c, struct slice plain)
 	http1_init(c);
 	c->peer->pub.http2 = c->protocol == HTTP_2;
 	if (c->protocol == HTTP_2 && http2_init(c) < 0)
-		conn_close(c);
+		http_conn_close(c);
 	else
 		conn_input(c, buf_view(&first));
 	buf_deinit(&first);
@@ -394,7 +394,7 @@ static void conn_eof(struct http_connection *c)
 		http1_eof(c);
 		return;
 	}
-	conn_close(c);
+	http_conn_close(c);
 }
 
 static void take_certificates(struct http_connection *c)
@@ -423,7 +423,7 @@ static void tls_input(struct http_connection *c, struct slice data)
 	if (!established && is_plain_http(data)) {
 		conn_send(c, slice_str(sorry));
 		if (!c->closing)
-			conn_close(c);
+			http_conn_close(c);
 		return;
 	}
 	buf_clear(&hl->plain);
@@ -444,7 +444,7 @@ static void tls_input(struct http_connection *c, struct slice data)
 	if (r == -ERR_EOF)
 		conn_eof(c);
 	else if (r < 0)
-		conn_close(c);
+		http_conn_close(c);
 }
 
 static void on_alloc(uv_handle_t *handle, size_t hint, uv_buf_t *out)
@@ -461,12 +461,12 @@ static void on_read(uv_stream_t *stream, ssize_t n, const uv_buf_t *space)
 	if (c->closing || n == 0)
 		return;
 	if (n == UV_EOF) {
-		conn_read_stop(c);
+		http_conn_read_stop(c);
 		conn_eof(c);
 		return;
 	}
 	if (n < 0) {
-		conn_close(c);
+		http_conn_close(c);
 		return;
 	}
 	if (c->protocol == HTTP_LINGER)
@@ -478,7 +478,7 @@ static void on_read(uv_stream_t *stream, ssize_t n, const uv_buf_t *space)
 		conn_input(c, data);
 }
 
-void conn_read_start(struct http_connection *c)
+void http_conn_read_start(struct http_connection *c)
 {
 	if (c->reading || c->closing)
 		return;
@@ -486,7 +486,7 @@ void conn_read_start(struct http_connection *c)
 	uv_read_start(&c->stream, on_alloc, on_read);
 }
 
-void conn_read_stop(struct http_connection *c)
+void http_conn_read_stop(struct http_connection *c)
 {
 	if (!c->reading)
 		return;
@@ -543,7 +543,7 @@ static int open_handle(struct http_connection *c, int fd)
 	return r;
 }
 
-void conn_open_fd(struct http_loop *hl, int fd)
+void http_conn_open_fd(struct http_loop *hl, int fd)
 {
 	struct http_connection *c = calloc(1, sizeof(*c));
 	struct peer_object *peer = calloc(1, sizeof(*peer));
@@ -565,22 +565,22 @@ void conn_open_fd(struct http_loop *hl, int fd)
 	if (r < 0 || hl->stopping) {
 		if (r < 0)
 			close(fd);
-		conn_close(c);
+		http_conn_close(c);
 		return;
 	}
 	if (hl->server->options.tls)
 		c->tls = tls_session_new(hl->server->options.tls, NULL);
-	conn_set_deadline(c, hl->server->options.header_timeout_ms);
-	conn_read_start(c);
+	http_conn_set_deadline(c, hl->server->options.header_timeout_ms);
+	http_conn_read_start(c);
 }
 
-void conn_drain(struct http_connection *c)
+void http_conn_drain(struct http_connection *c)
 {
 	c->draining = true;
 	if (c->protocol == HTTP_2) {
 		http2_goaway(c);
-		conn_touch(c);
+		http_conn_touch(c);
 	} else if (c->protocol != HTTP_TUNNEL && list_empty(&c->exchanges)) {
-		conn_close(c);
+		http_conn_close(c);
 	}
 }

@@ -3,7 +3,7 @@
 #include "common/net/http_internal.h"
 #include <assert.h>
 
-struct exchange *exchange_new(struct http_connection *c)
+struct exchange *http_exchange_new(struct http_connection *c)
 {
 	struct http_loop *hl = c->hl;
 	struct exchange *x;
@@ -38,14 +38,14 @@ static void spare_buf(struct buf *b)
 		buf_clear(b);
 }
 
-void exchange_free(struct exchange *x)
+void http_exchange_free(struct exchange *x)
 {
 	struct http_loop *hl = x->conn ? x->conn->hl : NULL;
 
 	if (x->conn && !x->dispatched)
 		x->conn->body_bytes -= x->body.len;
 	list_del(&x->link);
-	peer_unref(x->peer);
+	http_peer_unref(x->peer);
 	http_queue_clear(&x->out);
 	if (!hl || hl->n_spare >= HTTP_SPARE_EXCHANGES) {
 		arena_deinit(&x->arena);
@@ -87,7 +87,7 @@ static uint32_t add_text(struct buf *b, struct slice text)
 	return at;
 }
 
-bool exchange_add_header(struct exchange *x, struct slice name, struct slice value)
+bool http_exchange_add_header(struct exchange *x, struct slice name, struct slice value)
 {
 	const struct http_server_options *o = &x->conn->hl->server->options;
 
@@ -107,7 +107,7 @@ static struct slice text_at(const struct buf *b, uint32_t at, uint32_t len)
 	return slice_of(b->data + at, len);
 }
 
-void exchange_dispatch(struct exchange *x)
+void http_exchange_dispatch(struct exchange *x)
 {
 	struct http_exchange *pub = &x->pub;
 	struct http_header *headers = arena_alloc(&x->arena, sizeof(*headers) * (x->fields.n + 1));
@@ -131,10 +131,10 @@ void exchange_dispatch(struct exchange *x)
 	o->on_request(pub, o->arg);
 }
 
-void exchange_orphan(struct exchange *x)
+void http_exchange_orphan(struct exchange *x)
 {
 	if (x->ended || !x->dispatched) {
-		exchange_free(x);
+		http_exchange_free(x);
 		return;
 	}
 	list_del(&x->link);
@@ -145,7 +145,7 @@ void exchange_orphan(struct exchange *x)
 		x->pub.on_closed(&x->pub);
 }
 
-void exchange_maybe_writable(struct exchange *x)
+void http_exchange_maybe_writable(struct exchange *x)
 {
 	const struct http_server_options *o = &x->conn->hl->server->options;
 
@@ -206,7 +206,7 @@ void http_start(struct http_exchange *pub, int status, const char *content_type,
 		http2_start(x, status, content_type);
 	else
 		http1_start(x, status, content_type);
-	conn_touch(x->conn);
+	http_conn_touch(x->conn);
 }
 
 static void frame_chunk(struct exchange *x, size_t len)
@@ -223,7 +223,7 @@ static int after_write(struct exchange *x)
 		http_queue_add(&x->out, SLICE_LIT("\r\n"));
 	if (x->conn->protocol == HTTP_2)
 		http2_resume(x);
-	conn_touch(x->conn);
+	http_conn_touch(x->conn);
 	if (x->out.bytes <= x->conn->hl->server->options.queue_high_bytes)
 		return 0;
 	x->want_writable = true;
@@ -263,14 +263,14 @@ void http_end(struct http_exchange *pub)
 	assert(x->started && !x->ended);
 	x->ended = true;
 	if (!x->conn) {
-		exchange_free(x);
+		http_exchange_free(x);
 		return;
 	}
 	if (x->chunked)
 		http_queue_add(&x->out, SLICE_LIT("0\r\n\r\n"));
 	if (x->conn->protocol == HTTP_2)
 		http2_resume(x);
-	conn_touch(x->conn);
+	http_conn_touch(x->conn);
 }
 
 void http_reply(struct http_exchange *pub, int status, const char *content_type, struct slice body)
@@ -287,14 +287,14 @@ void http_abort(struct http_exchange *pub)
 	assert(!x->ended);
 	x->ended = true;
 	if (!x->conn) {
-		exchange_free(x);
+		http_exchange_free(x);
 		return;
 	}
 	http_queue_clear(&x->out);
 	x->aborted = true;
 	if (x->conn->protocol == HTTP_2)
 		http2_abort(x);
-	conn_touch(x->conn);
+	http_conn_touch(x->conn);
 }
 
 size_t http_queued_bytes(const struct http_exchange *pub)

@@ -52,7 +52,7 @@ struct peer_object {
 	unsigned refs; /* all on one loop */
 	struct blob *certs[HTTP_PEER_CERTS_MAX];
 };
-void peer_unref(struct peer_object *p);
+void http_peer_unref(struct peer_object *p);
 
 /* One server on one loop. */
 struct http_loop {
@@ -170,29 +170,29 @@ static inline const struct exchange *exchange_of_const(const struct http_exchang
 }
 
 /* http_exchange.c */
-struct exchange *exchange_new(struct http_connection *c);
-void exchange_free(struct exchange *x);
+struct exchange *http_exchange_new(struct http_connection *c);
+void http_exchange_free(struct exchange *x);
 /* Returns false when there are too many or too long header fields. */
-bool exchange_add_header(struct exchange *x, struct slice name, struct slice value);
+bool http_exchange_add_header(struct exchange *x, struct slice name, struct slice value);
 /* Hands the complete request to the handler. */
-void exchange_dispatch(struct exchange *x);
+void http_exchange_dispatch(struct exchange *x);
 /* The client has gone: cuts the exchange off its connection and tells the handler. */
-void exchange_orphan(struct exchange *x);
-void exchange_maybe_writable(struct exchange *x);
+void http_exchange_orphan(struct exchange *x);
+void http_exchange_maybe_writable(struct exchange *x);
 
 /* http_conn.c */
-void conn_open_fd(struct http_loop *hl, int fd);
+void http_conn_open_fd(struct http_loop *hl, int fd);
 /* Takes the connection apart at once. */
-void conn_close(struct http_connection *c);
+void http_conn_close(struct http_connection *c);
 /* Has the connection's output looked at before the loop sleeps again. */
-void conn_touch(struct http_connection *c);
-void conn_flush_all(struct http_loop *hl);
-void conn_set_deadline(struct http_connection *c, uint64_t delay_ms); /* 0: none */
-void conn_arm(struct http_connection *c, uint64_t at_ms);
-void conn_read_start(struct http_connection *c);
-void conn_read_stop(struct http_connection *c);
+void http_conn_touch(struct http_connection *c);
+void http_conn_flush_all(struct http_loop *hl);
+void http_conn_set_deadline(struct http_connection *c, uint64_t delay_ms); /* 0: none */
+void http_conn_arm(struct http_connection *c, uint64_t at_ms);
+void http_conn_read_start(struct http_connection *c);
+void http_conn_read_stop(struct http_connection *c);
 /* Stops serving: idle connections end, others after their answers. */
-void conn_drain(struct http_connection *c);
+void http_conn_drain(struct http_connection *c);
 const char *http_loop_date(struct http_loop *hl);
 
 /* http1.c */
@@ -215,5 +215,5 @@ void http2_goaway(struct http_connection *c);
 void http2_deinit(struct http_connection *c);
 
 /* http_server.c */
-void server_connection_gone(struct http_loop *hl);
-void tunnel_close_from_peer(struct http_connection *c);
+void http_server_connection_gone(struct http_loop *hl);
+void http_tunnel_close_from_peer(struct http_connection *c);

@@ -45,7 +45,7 @@ void http_server_new(const struct http_server_options *o, struct http_server **r
 
 static void on_prepare(uv_prepare_t *handle)
 {
-	conn_flush_all(handle->data);
+	http_conn_flush_all(handle->data);
 }
 
 static struct http_loop *find_loop(struct http_server *s, struct loop *loop)
@@ -62,7 +62,7 @@ static void on_grace_over(void *arg)
 	struct http_loop *hl = arg;
 
 	while (!list_empty(&hl->connections))
-		conn_close(list_first(&hl->connections, struct http_connection, link));
+		http_conn_close(list_first(&hl->connections, struct http_connection, link));
 }
 
 static struct http_loop *use_loop(struct http_server *s, struct loop *loop)
@@ -113,7 +113,7 @@ static void take_over(void *arg)
 	struct handover *h = arg;
 
 	start_loop(h->hl);
-	conn_open_fd(h->hl, h->fd);
+	http_conn_open_fd(h->hl, h->fd);
 	free(h);
 }
 
@@ -139,7 +139,7 @@ static void place(struct http_listener *l, int fd)
 	}
 	struct http_loop *hl = least_busy(s);
 	if (hl == l->on) {
-		conn_open_fd(hl, fd);
+		http_conn_open_fd(hl, fd);
 		return;
 	}
 	struct handover *h = malloc(sizeof(*h));
@@ -299,7 +299,7 @@ int http_server_adopt_fd(struct http_server *s, struct loop *loop, int fd)
 	if (fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) | O_NONBLOCK) < 0)
 		return -ERR_IO;
 	start_loop(hl);
-	conn_open_fd(hl, fd);
+	http_conn_open_fd(hl, fd);
 	return 0;
 }
 
@@ -330,7 +330,7 @@ static void maybe_gone(struct http_loop *hl)
 	uv_close((uv_handle_t *)&hl->flush, on_flush_closed);
 }
 
-void server_connection_gone(struct http_loop *hl)
+void http_server_connection_gone(struct http_loop *hl)
 {
 	maybe_gone(hl);
 }
@@ -356,7 +356,7 @@ static void stop_loop(void *arg)
 	start_loop(hl);
 	hl->stopping = true;
 	LIST_FOREACH (&hl->connections, c, struct http_connection, link)
-		conn_drain(c);
+		http_conn_drain(c);
 	loop_timer_start(&hl->grace, s->grace_ms);
 	maybe_gone(hl);
 }
