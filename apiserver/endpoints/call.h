@@ -63,6 +63,11 @@ void call_init(struct call *c, const struct resource_info *info);
 void endpoint_binding(void *arg, struct pipeline *p, struct request *req,
                       struct response_sink *sink);
 
+void endpoint_eviction(void *arg, struct pipeline *p, struct request *req,
+                       struct response_sink *sink);
+void endpoint_component_status(void *arg, struct pipeline *p, struct request *req,
+                               struct response_sink *sink);
+
 /* --- verbs: each answers and ends the call --------------------------------------------------- */
 
 void endpoint_get(struct call *c);

@@ -67,6 +67,8 @@ struct pipeline *pipeline_new(const struct pipeline_options *o)
 		resource_init(p, &p->resources[i], &resource_table[i]);
 	pipeline_handle(p, "", "pods", "binding", endpoint_binding, NULL);
 	pipeline_handle(p, "", "bindings", "", endpoint_binding, NULL);
+	pipeline_handle(p, "", "pods", "eviction", endpoint_eviction, NULL);
+	pipeline_handle(p, "", "componentstatuses", "", endpoint_component_status, NULL);
 	return p;
 }
 
