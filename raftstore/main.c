@@ -1,0 +1,40 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* raftstore: etcd's v3 API on Raft and LMDB. */
+#include "common/base/log.h"
+#include "raftstore/server/server.h"
+
+static struct server server;
+
+static void on_stop(struct daemon *d, void *arg)
+{
+	server_stop(&server);
+}
+
+int main(int argc, char **argv)
+{
+	static struct server_options options;
+	static struct daemon d;
+	struct daemon_options o = {
+	    .name = "raftstore",
+	    .description = "raftstore keeps the cluster's state: etcd's v3 API, replicated by "
+	                   "Raft, stored in LMDB.",
+	    .version = "etcd Version: " RAFTSTORE_ETCD_VERSION,
+	    .env_prefix = "ETCD_",
+	    .on_stop = on_stop,
+	};
+	o.groups = server_flags(&options, &o.n_groups);
+	int r = daemon_init(&d, &o, argc, argv);
+	if (r)
+		return daemon_exit_code(r);
+	struct err err = ERR_INIT;
+	r = server_options_finish(&options, &d.arena, &err);
+	if (!r)
+		r = server_start(&server, &d, &options, &err);
+	if (r)
+		log_error(&err, "raftstore could not start");
+	else
+		daemon_run(&d);
+	server_deinit(&server);
+	daemon_deinit(&d);
+	return r ? 1 : 0;
+}

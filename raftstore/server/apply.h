@@ -1,0 +1,38 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+/* Applies commands to a transaction of the store and encodes what the client gets. Storage thread.
+ *
+ * Everything here depends on the command and the tables alone, so that members agree; what is a
+ * member's own (quota, disk) is decided before a command enters the log. */
+#include "raftstore/server/events.h"
+#include "raftstore/server/server.h"
+
+/* What other threads have to be told once the transaction has been committed. */
+struct lease_note {
+	int64_t id, granted_s, remaining_s;
+	bool gone;
+};
+
+struct applier {
+	struct server *server;
+	struct mvcc mvcc;
+	struct arena arena; /* of one command */
+	struct events events;
+	VEC(struct lease_note) leases;
+	unsigned alarms; /* as s->alarms will be */
+	bool compacted;
+};
+
+void applier_init(struct applier *ap, struct server *s);
+void applier_deinit(struct applier *ap);
+/* Begins on a new writing transaction. */
+int applier_open(struct applier *ap, struct kv_txn *kv);
+/* 0 and the answer appended to out, an outcome (nothing was changed), or -ERR_x: the whole
+ * transaction must be abandoned. */
+int apply(struct applier *ap, enum command_kind kind, const ProtobufCMessage *m, struct buf *out);
+
+/* Alarms as bits, out of the tables. */
+int alarms_read(struct kv_txn *kv, unsigned *ret);
+/* Calls each alarm with its member. */
+int alarms_each(struct kv_txn *kv, int (*each)(void *arg, uint64_t member, unsigned alarm),
+                void *arg);

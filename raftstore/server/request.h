@@ -1,0 +1,53 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+/* A command on its way: decoded and checked on the queue's thread, proposed by the loop, applied
+ * by the storage thread, which answers. In the log a command is: version(1) kind(1) message. */
+#include <protobuf-c/protobuf-c.h>
+#include "common/base/arena.h"
+#include "common/net/rpc_server.h"
+#include "raftstore/mvcc/outcome.h"
+
+enum command_kind {
+	COMMAND_PUT = 1,
+	COMMAND_DELETE,
+	COMMAND_TXN,
+	COMMAND_COMPACT,
+	COMMAND_LEASE_GRANT,
+	COMMAND_LEASE_REVOKE,
+	COMMAND_LEASE_CHECKPOINT,
+	COMMAND_ALARM,
+	COMMANDS,
+};
+
+enum { COMMAND_VERSION = 1, COMMAND_HEAD_BYTES = 2 };
+
+struct request {
+	struct request *next;
+	struct rpc_call *call; /* NULL: nobody waits */
+	enum command_kind kind;
+	struct arena arena;
+	ProtobufCMessage *message; /* in the arena */
+	struct blob *command;
+	uint64_t index, term; /* once proposed */
+	uint64_t started_ns;
+	int64_t wait_compacted; /* answer when compaction has erased up to here */
+};
+
+struct request *request_new(struct rpc_call *call, enum command_kind kind);
+void request_free(struct request *q);
+/* Ends the call (when there is one) and frees the request. */
+void request_reply(struct request *q, struct slice message);
+void request_fail(struct request *q, int outcome);
+void call_fail(struct rpc_call *call, int outcome);
+
+/* Decodes a message of a descriptor into the arena; NULL: it is malformed. */
+ProtobufCMessage *message_decode(const ProtobufCMessageDescriptor *desc, struct slice in,
+                                 struct arena *a);
+/* Makes the command of bytes, or of the message. */
+void request_set_command(struct request *q, struct slice message);
+void request_pack_command(struct request *q);
+/* The message of a command out of the log; NULL: malformed. */
+ProtobufCMessage *command_decode(struct slice command, struct arena *a, enum command_kind *kind);
+
+/* Sends a protobuf-c message as the answer. */
+void call_reply_message(struct rpc_call *call, const ProtobufCMessage *m);

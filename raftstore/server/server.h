@@ -1,0 +1,71 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+/* What the parts of raftstore share. Everything here is set before threads start, or atomic.
+ *
+ *   queue's thread  decodes and checks requests; answers ranges
+ *   loop            raft (node.h), lease deadlines (lessor.h)
+ *   log thread      the durable log
+ *   storage thread  applies commands, answers them, publishes their events (storage.h)
+ *   sync worker     checkpoints
+ *   watch thread    brings watchers up to date from history (watch_hub.h)
+ *   read worker     ranges that are too long for the queue's thread, snapshots */
+#include <stdatomic.h>
+#include "common/daemon/daemon.h"
+#include "raftstore/mvcc/mvcc.h"
+#include "raftstore/server/options.h"
+#include "raftstore/server/request.h"
+#include "raftstore/store/store.h"
+
+struct node;
+struct storage;
+struct watch_hub;
+struct lessor;
+struct front;
+struct stats;
+
+#define RAFTSTORE_ETCD_VERSION "3.6.0"
+
+struct server {
+	struct daemon *daemon;
+	struct loop *loop;
+	const struct server_options *options;
+	struct store *store;
+	struct node *node;
+	struct storage *storage;
+	struct watch_hub *hub;
+	struct lessor *lessor;
+	struct front *front;
+	struct stats *stats;
+	struct worker sync_worker, read_worker;
+	struct rpc_server *rpc;
+	uint64_t cluster_id, member_id;
+
+	atomic_uint_fast64_t term, leader, commit, applied, last_index;
+	atomic_int_fast64_t revision;
+	atomic_uint alarms; /* a bit an enum AlarmType */
+	atomic_bool stopping;
+	bool serving; /* the loop's */
+	int lock_fd;
+};
+
+/* Opens everything under the data directory and starts all threads; requests are taken once the
+ * log has been replayed. */
+int server_start(struct server *s, struct daemon *d, const struct server_options *o,
+                 struct err *err);
+/* Takes requests. On the loop; calling it again does nothing. */
+void server_serve(struct server *s);
+/* Ends all calls, then makes daemon_run return. On the loop. */
+void server_stop(struct server *s);
+/* After daemon_run: makes everything durable and frees it. Accepts a half-started server. */
+void server_deinit(struct server *s);
+
+/* Appends the response header as field 1. */
+void out_header(struct buf *b, const struct server *s, int64_t revision);
+
+/* Each adds its methods to s->rpc. */
+void kv_service_add(struct server *s);
+void watch_service_add(struct server *s);
+void lease_service_add(struct server *s);
+void cluster_service_add(struct server *s);
+void maintenance_service_add(struct server *s);
+void auth_service_add(struct server *s);

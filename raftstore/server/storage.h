@@ -1,0 +1,27 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+/* The storage thread: takes committed entries in batches, applies each batch in one transaction of
+ * the store, then publishes the events, answers who waits and tells the loop. In idle moments it
+ * erases what was compacted. Every 100 ms or 10 000 entries it begins a checkpoint, which the sync
+ * worker finishes.
+ *
+ * A batch whose transaction the disk refuses is tried again every second; until then the store
+ * refuses writes and goes on reading. */
+#include "raftstore/raft/entry.h"
+#include "raftstore/server/server.h"
+
+int storage_start(struct server *s, struct err *err);
+/* Applies what is queued, checkpoints, ends the thread. The sync worker must still run. */
+void storage_stop(struct server *s);
+
+/* Takes a reference of the entry's bytes, and the request. Any thread, in order of index. */
+void storage_push(struct storage *st, const struct raft_entry *e, struct request *q);
+/* Nothing more can be written at present. Any thread. */
+bool storage_stalled(const struct storage *st);
+/* Asks for a defragmentation; the call is answered. */
+void storage_defragment(struct storage *st, struct rpc_call *call);
+
+struct storage_facts {
+	uint64_t batches, entries, checkpoints, events;
+};
+void storage_facts(struct storage *st, struct storage_facts *ret);
