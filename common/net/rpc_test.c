@@ -7,8 +7,10 @@
 #include <stdint.h>
 #include <cmocka.h>
 #include <arpa/inet.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <unistd.h>
 #include "common/base/clock.h"
 #include "common/net/rpc_client.h"
 #include "common/net/rpc_server.h"
@@ -696,6 +698,70 @@ static void strangers(void **state)
 	world_free(w);
 }
 
+static void write_file(const char *path, const char *text)
+{
+	FILE *f = fopen(path, "w");
+	assert_non_null(f);
+	fputs(text, f);
+	fclose(f);
+}
+
+/* A renewed certificate is served to new connections without a restart. */
+static void renewal(void **state)
+{
+	struct certs *c = *state;
+	char dir[] = "/tmp/rpc_test_XXXXXX", cert[64], key[64];
+	assert_non_null(mkdtemp(dir));
+	snprintf(cert, sizeof cert, "%s/cert", dir);
+	snprintf(key, sizeof key, "%s/key", dir);
+	write_file(cert, c->server.cert_pem);
+	write_file(key, c->server.key_pem);
+	struct tls_creds_options server = {.cert_file = cert, .key_file = key};
+	struct tls_creds_options client = creds_of(&c->ca, NULL, 0);
+	struct world *w = world_new(&server, &client, true);
+	who(w, "|0||Bearer abc|0");
+
+	struct test_leaf renewed;
+	test_leaf_init(&renewed, &c->other_ca, "server", NULL, "IP:127.0.0.1");
+	write_file(cert, renewed.cert_pem);
+	write_file(key, renewed.key_pem);
+	client = creds_of(&c->other_ca, NULL, 0);
+	struct rpc_channel_options co = {.tls = &client, .own_connection = true};
+	do {
+		rpc_channel_unref(w->channel);
+		assert_int_equal(rpc_channel_new(w->core, w->address, &co, &w->channel, NULL), 0);
+		call(w, "/t.T/Echo", SLICE_LIT("x"), 1000);
+		wait_for(w, 1);
+	} while (w->code != RPC_OK); /* the watchdog ends it */
+	test_leaf_deinit(&renewed);
+	world_free(w);
+	unlink(cert);
+	unlink(key);
+	rmdir(dir);
+}
+
+static void unix_socket(void **state)
+{
+	struct world *w = world_new(NULL, NULL, false);
+	char path[64], listen_at[80], endpoint[80];
+	snprintf(path, sizeof path, "/tmp/rpc_test_%d.sock", getpid());
+	snprintf(listen_at, sizeof listen_at, "unix:%s", path);
+	snprintf(endpoint, sizeof endpoint, "unix://%s", path);
+	struct rpc_server *s = rpc_server_new(w->core, NULL);
+	rpc_server_method(s, &(struct rpc_method){"/t.T/Echo", RPC_UNARY, on_echo, w, NULL});
+	assert_int_equal(rpc_server_listen(s, listen_at, NULL, NULL, NULL), 0);
+	rpc_server_start(s);
+	rpc_channel_unref(w->channel);
+	assert_int_equal(rpc_channel_new(w->core, endpoint, NULL, &w->channel, NULL), 0);
+	call(w, "/t.T/Echo", SLICE_LIT("local"), 5000);
+	wait_for(w, 1);
+	assert_int_equal(w->code, RPC_OK);
+	assert_true(slice_eq_str(buf_view(&w->got), "local"));
+	rpc_server_free(s);
+	unlink(path);
+	world_free(w);
+}
+
 static void bad_creds(void **state)
 {
 	struct certs *c = *state;
@@ -728,6 +794,8 @@ int main(void)
 	    cmocka_unit_test(endpoints),
 	    cmocka_unit_test(shutdown_while_streaming),
 	    cmocka_unit_test(adopted_fd),
+	    cmocka_unit_test(unix_socket),
+	    cmocka_unit_test_setup_teardown(renewal, make_certs, free_certs),
 	    cmocka_unit_test_setup_teardown(identity, make_certs, free_certs),
 	    cmocka_unit_test_setup_teardown(strangers, make_certs, free_certs),
 	    cmocka_unit_test_setup_teardown(bad_creds, make_certs, free_certs),
