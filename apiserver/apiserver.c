@@ -7,6 +7,8 @@
 #include "apiserver/grpc/grpc_front.h"
 #include "apiserver/http/front.h"
 #include "apiserver/http/routes.h"
+#include "apiserver/openapi/openapi_routes.h"
+#include "apiserver/service_state.h"
 #include "apiserver/serving_cert.h"
 #include "apiserver/storage/cacher.h"
 #include "apiserver/storage/store_client.h"
@@ -108,15 +110,19 @@ static void set_ip_families(struct strategy_options *strategy, const char *range
 	}
 }
 
-static int start_pipeline(struct apiserver *s)
+static int start_pipeline(struct apiserver *s, struct err *err)
 {
 	const struct apiserver_options *o = s->options;
-	struct pipeline_options options = {.cacher = s->cacher,
-	                                   .event_ttl_s = o->event_ttl_ms / 1000};
+	int r = service_alloc_from_flags(o->service_range, o->node_port_range, &s->services, err);
+	if (r < 0)
+		return r;
+	struct pipeline_options options = {
+	    .cacher = s->cacher, .services = s->services, .event_ttl_s = o->event_ttl_ms / 1000};
 
 	options.strategy.allow_privileged = o->allow_privileged;
 	set_ip_families(&options.strategy, o->service_range);
 	s->pipeline = pipeline_new(&options);
+	s->service_state = service_state_new(s->services, s->pipeline, &s->daemon->loop);
 	return 0;
 }
 
@@ -182,6 +188,9 @@ static int start_routes(struct apiserver *s)
 	s->routes = http_routes_new(&options);
 	http_routes_add(s->routes, "/.well-known/openid-configuration", serve_oidc, s);
 	http_routes_add(s->routes, "/openid/v1/jwks", serve_oidc, s);
+	http_routes_add(s->routes, "/openapi/v2", openapi_serve, s);
+	http_routes_add(s->routes, "/openapi/v3", openapi_serve, s);
+	http_routes_add(s->routes, "/openapi/v3/", openapi_serve, s);
 	struct pipeline_hooks *hooks = pipeline_hooks(s->pipeline);
 	hooks->other = http_routes_serve;
 	hooks->other_arg = s->routes;
@@ -394,7 +403,7 @@ int apiserver_start(struct apiserver *s, struct daemon *d, const struct apiserve
 	if (!r)
 		r = start_store(s, err);
 	if (!r)
-		r = start_pipeline(s);
+		r = start_pipeline(s, err);
 	if (!r)
 		r = start_auth(s, err);
 	if (!r)
@@ -478,7 +487,9 @@ void apiserver_deinit(struct apiserver *s)
 		http_routes_free(s->routes);
 		admit_free(s->admit);
 		auth_free(s->auth);
+		service_state_free(s->service_state);
 		pipeline_free(s->pipeline);
+		service_alloc_free(s->services);
 		cacher_free(s->cacher);
 	}
 	store_client_free(s->store);
