@@ -11,7 +11,6 @@
 #include "common/net/http_server.h"
 #include <stdatomic.h>
 
-struct admit;
 struct auth;
 struct bootstrap;
 struct cacher;
@@ -34,7 +33,6 @@ struct apiserver {
 	struct pipeline *pipeline;
 	struct service_state *service_state;
 	struct auth *auth;
-	struct admit *admit;
 	struct http_routes *routes;
 	struct bootstrap *bootstrap;
 
