@@ -5,6 +5,7 @@
 #include <grpc/support/log.h>
 #include <pthread.h>
 #include <stdatomic.h>
+#include <string.h>
 #include "common/base/log.h"
 #include "common/net/rpc_internal.h"
 
@@ -53,12 +54,14 @@ static void *queue_main(void *arg)
 	}
 }
 
-/* gRPC writes its own lines about every refused handshake; they are details here. */
+/* gRPC writes its own lines about every refused handshake, which are details here; but its last
+ * words before it aborts must be heard. */
 static void on_grpc_log(gpr_log_func_args *a)
 {
-	if (log_level() >= 4)
-		log_write(LOG_INFO, a->file, a->line, NULL, "gRPC", &LOG_STR("message", a->message),
-		          1);
+	bool fatal = strncmp(a->message, "assertion failed", 16) == 0;
+	if (fatal || log_level() >= 4)
+		log_write(fatal ? LOG_FATAL : LOG_INFO, a->file, a->line, NULL, "gRPC",
+		          &LOG_STR("message", a->message), 1);
 }
 
 struct rpc_core *rpc_core_new(unsigned n_threads)

@@ -153,7 +153,9 @@ static bool stamps_take(struct tls_server_state *s)
 static grpc_ssl_server_certificate_config *config_of(const struct tls_pem *pem)
 {
 	grpc_ssl_pem_key_cert_pair pair = {pem->key, pem->cert};
-	return grpc_ssl_server_certificate_config_create(pem->ca, &pair, 1);
+	/* gRPC aborts without roots, also when no client is asked for a certificate. */
+	const char *roots = pem->ca ? pem->ca : pem->cert;
+	return grpc_ssl_server_certificate_config_create(roots, &pair, 1);
 }
 
 /* gRPC asks at the start and before each handshake. */
