@@ -16,8 +16,7 @@ struct admit_options {
 	/* --enable-admission-plugins and --disable-admission-plugins, beyond the defaults. */
 	const char *const *enable, *const *disable;
 	size_t n_enable, n_disable;
-	struct auth *auth;             /* for checks that ask authorization; NULL: they allow */
-	const char *root_ca_configmap; /* NULL: "kube-root-ca.crt" */
+	struct auth *auth; /* for checks that ask authorization; NULL: they allow */
 };
 
 /* Sets the pipeline's hooks. -ERR_INVALID for a plugin that is not known. */

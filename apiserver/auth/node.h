@@ -6,6 +6,7 @@
  * Pure. The graph counts, for each object and node, how many pods of the node refer to the object,
  * so that a question is one lookup however many pods there are. Persistent volumes are reached
  * through their claim, secrets of volumes through the volume. */
+#include "apiserver/admission/pod_refs.h"
 #include "apiserver/auth/rbac/rbac.h"
 #include "proto/core_v1.pb-c.h"
 #include "proto/storage_v1.pb-c.h"
@@ -26,16 +27,6 @@ void node_graph_remove_pv(struct node_graph *g, const char *name);
 void node_graph_set_attachment(struct node_graph *g, const StorageV1__VolumeAttachment *va);
 void node_graph_remove_attachment(struct node_graph *g, const char *name);
 
-enum node_object {
-	NODE_SECRET = 's',
-	NODE_CONFIGMAP = 'c',
-	NODE_PVC = 'p',
-	NODE_PV = 'v',
-	NODE_SERVICE_ACCOUNT = 'a',
-	NODE_RESOURCE_CLAIM = 'r',
-	NODE_ATTACHMENT = 't',
-	NODE_POD = 'o',
-};
 /* Whether the node has to do with the object. */
 bool node_graph_reaches(const struct node_graph *g, const char *node, enum node_object kind,
                         const char *ns, const char *name);

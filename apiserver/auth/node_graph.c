@@ -3,9 +3,9 @@
  * volume or attachment keeps the keys that it counts in, to take them back. */
 #include <stdio.h>
 #include "apiserver/auth/node.h"
-#include "apiserver/auth/pod_refs.h"
 #include "common/base/map.h"
 #include "common/base/vec.h"
+#include "proto/meta_v1.pb-c.h"
 
 typedef VEC(char *) key_list;
 

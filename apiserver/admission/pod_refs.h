@@ -1,7 +1,18 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
 /* The objects that a pod names: secrets, config maps, claims, its service account. Pure. */
-#include "apiserver/auth/node.h"
+#include "proto/core_v1.pb-c.h"
+
+enum node_object {
+	NODE_SECRET = 's',
+	NODE_CONFIGMAP = 'c',
+	NODE_PVC = 'p',
+	NODE_PV = 'v',
+	NODE_SERVICE_ACCOUNT = 'a',
+	NODE_RESOURCE_CLAIM = 'r',
+	NODE_ATTACHMENT = 't',
+	NODE_POD = 'o',
+};
 
 /* Called for each reference, the same one perhaps more than once; ns is the pod's unless a volume
  * says otherwise. */

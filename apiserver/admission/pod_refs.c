@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "apiserver/auth/pod_refs.h"
+#include "apiserver/admission/pod_refs.h"
+#include "proto/meta_v1.pb-c.h"
 #include <stdio.h>
 
 struct visit {

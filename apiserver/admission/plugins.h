@@ -1,0 +1,13 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+/* The plugins, each in the file of its name. */
+#include "apiserver/admission/admission.h"
+
+const struct refusal *namespace_lifecycle(struct admission *ad);
+const struct refusal *service_account_mutate(struct admission *ad);
+const struct refusal *service_account_validate(struct admission *ad);
+const struct refusal *node_restriction(struct admission *ad);
+const struct refusal *taint_nodes_by_condition(struct admission *ad);
+const struct refusal *priority_mutate(struct admission *ad);
+const struct refusal *priority_validate(struct admission *ad);
+const struct refusal *default_toleration_seconds(struct admission *ad);

@@ -1,0 +1,319 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "apiserver/admit/admit.h"
+#include "apiserver/admission/admission.h"
+#include "apiserver/auth/auth.h"
+#include "apiserver/endpoints/stored.h"
+#include "apiserver/storage/cacher.h"
+#include "common/base/rng.h"
+#include "proto/resource_table.h"
+
+enum { FRESH_TIMEOUT_MS = 5000, PLUGINS_MAX = 64 };
+
+struct admit {
+	struct pipeline *p;
+	struct auth *auth;
+	bool on[PLUGINS_MAX];
+};
+
+/* One phase of one request. */
+struct phase {
+	struct admit *a;
+	struct admission_attrs *at;
+	hook_done done;
+	void *done_arg;
+	bool validate;
+	bool fresh;
+	size_t next; /* plugin */
+};
+
+/* --- the world
+ * ------------------------------------------------------------------------------------- */
+
+static const struct object *world_get(void *arg, const struct resource_info *res, const char *ns,
+                                      const char *name)
+{
+	struct phase *ph = arg;
+	struct cacher_snapshot snap = cacher_snapshot(pipeline_cache(ph->a->p, res));
+	const char *key = *ns ? arena_printf(ph->at->arena, "%s/%s", ns, name) : name;
+	const struct cache_object *o = cache_tree_get(&snap.tree, slice_str(key));
+	struct object *obj = arena_new(ph->at->arena, struct object);
+
+	if (o &&
+	    stored_decode(res, blob_view(o->blob), o->mod_revision, ph->at->arena, obj, NULL) < 0)
+		o = NULL;
+	cacher_snapshot_deinit(&snap);
+	return o ? obj : NULL;
+}
+
+static size_t world_list(void *arg, const struct resource_info *res, const char *ns,
+                         const struct object **ret)
+{
+	struct phase *ph = arg;
+	struct arena *a = ph->at->arena;
+	struct cacher_snapshot snap = cacher_snapshot(pipeline_cache(ph->a->p, res));
+	struct slice prefix = *ns ? slice_str(arena_printf(a, "%s/", ns)) : SLICE_EMPTY;
+	struct cache_cursor cur;
+	struct cache_object *o;
+	struct object *all = NULL;
+	size_t n = 0, cap = 0;
+
+	cache_cursor_seek(&cur, &snap.tree, prefix);
+	while ((o = cache_cursor_next(&cur)) && slice_has_prefix(cache_object_key(o), prefix)) {
+		if (n == cap) {
+			size_t more = cap ? 2 * cap : 8;
+
+			all = arena_grow(a, all, cap * sizeof(*all), more * sizeof(*all));
+			cap = more;
+		}
+		if (stored_decode(res, blob_view(o->blob), o->mod_revision, a, &all[n], NULL) == 0)
+			n++;
+	}
+	cacher_snapshot_deinit(&snap);
+	*ret = all;
+	return n;
+}
+
+static bool world_may(void *arg, const char *verb, const char *group, const char *resource,
+                      const char *name)
+{
+	struct phase *ph = arg;
+	const struct authz_attributes at = {
+	    .user = &ph->at->req->user,
+	    .verb = verb,
+	    .is_resource = true,
+	    .group = group,
+	    .resource = resource,
+	    .subresource = "",
+	    .name = name,
+	    .ns = "",
+	    .path = "",
+	    .field_selector = "",
+	};
+
+	return !ph->a->auth || auth_authorize(ph->a->auth, &at, ph->at->arena, NULL) == AUTHZ_ALLOW;
+}
+
+static void world_suffix(void *arg, char ret[6])
+{
+	rng_name_suffix(ret, 5);
+}
+
+/* --- refusals
+ * --------------------------------------------------------------------------------------- */
+
+/* The name that a refusal shows: that of the object, or of what will be generated. */
+static const char *shown_name(const struct admission_attrs *at)
+{
+	if (at->name && at->name[0])
+		return at->name;
+	if (at->obj && at->obj->meta && at->obj->meta->name[0])
+		return at->obj->meta->name;
+	if (at->obj && at->obj->meta && at->obj->meta->generate_name[0])
+		return at->obj->meta->generate_name;
+	return "Unknown";
+}
+
+static const struct status *status_of(const struct refusal *r, const struct admission_attrs *at)
+{
+	struct status_cause *cause;
+	struct status *s;
+
+	switch (r->kind) {
+	case REFUSE_NOT_FOUND:
+		return status_not_found(at->arena, r->group, r->resource, r->name);
+	case REFUSE_BAD_REQUEST:
+		return status_bad_request(at->arena, "%s", r->why);
+	case REFUSE_INTERNAL:
+		return status_internal(at->arena, r->why);
+	case REFUSE_FORBIDDEN:
+		break;
+	}
+	s = status_forbidden(at->arena, at->res->group, at->res->resource, shown_name(at), r->why);
+	if (r->cause_message[0]) {
+		cause = arena_new(at->arena, struct status_cause);
+		*cause = (struct status_cause){r->cause_reason, r->cause_message, r->cause_field};
+		s->details.causes = cause;
+		s->details.n_causes = 1;
+	}
+	return s;
+}
+
+/* --- running
+ * ----------------------------------------------------------------------------------------- */
+
+static void run(struct phase *ph);
+
+static void on_fresh(void *arg, int code, const struct err *err, int64_t revision)
+{
+	struct phase *ph = arg;
+
+	if (code < 0) {
+		ph->done(ph->done_arg, status_of_err(ph->at->arena, code, err));
+		return;
+	}
+	ph->fresh = true;
+	run(ph);
+}
+
+/* From the plugin that is next. */
+static void run(struct phase *ph)
+{
+	const struct admission_world world = {.get = world_get,
+	                                      .list = world_list,
+	                                      .may = world_may,
+	                                      .suffix = world_suffix,
+	                                      .arg = ph};
+	struct admission ad = {
+	    .at = ph->at, .world = &world, .arena = ph->at->arena, .fresh = ph->fresh};
+
+	for (; ph->next < admission_n_plugins; ph->next++) {
+		const struct admission_plugin *p = &admission_plugins[ph->next];
+		const struct refusal *(*fn)(struct admission *) =
+		    ph->validate ? p->validate : p->mutate;
+		const struct refusal *r = fn && ph->a->on[ph->next] ? fn(&ad) : NULL;
+
+		if (r && ad.stale && !ph->fresh) {
+			cacher_fresh(pipeline_cacher(ph->a->p), ph->at->loop, 0, FRESH_TIMEOUT_MS,
+			             on_fresh, ph);
+			return;
+		}
+		if (r) {
+			ph->done(ph->done_arg, status_of(r, ph->at));
+			return;
+		}
+	}
+	ph->done(ph->done_arg, NULL);
+}
+
+static void start(struct admit *a, struct admission_attrs *at, bool validate, hook_done done,
+                  void *done_arg)
+{
+	struct phase *ph = arena_new(at->arena, struct phase);
+
+	*ph = (struct phase){
+	    .a = a, .at = at, .done = done, .done_arg = done_arg, .validate = validate};
+	run(ph);
+}
+
+static bool is_rbac_write(const struct admission_attrs *at)
+{
+	return !strcmp(at->res->group, "rbac.authorization.k8s.io") &&
+	       (at->op == ADMIT_CREATE || at->op == ADMIT_UPDATE);
+}
+
+/* Mutating admission is over: nobody may grant what they do not have. */
+static void on_mutated(void *arg, const struct status *refusal)
+{
+	struct phase *ph = arg;
+
+	if (!refusal && ph->a->auth && is_rbac_write(ph->at))
+		refusal = auth_check_escalation(ph->a->auth, ph->at->req, ph->at->obj, ph->at->old,
+		                                ph->at->arena);
+	ph->done(ph->done_arg, refusal);
+}
+
+static void mutate(void *arg, struct admission_attrs *at, hook_done done, void *done_arg)
+{
+	struct phase *outer = arena_new(at->arena, struct phase);
+
+	*outer = (struct phase){.a = arg, .at = at, .done = done, .done_arg = done_arg};
+	start(arg, at, false, on_mutated, outer);
+}
+
+static void validate(void *arg, struct admission_attrs *at, hook_done done, void *done_arg)
+{
+	start(arg, at, true, done, done_arg);
+}
+
+/* --- life cycle
+ * --------------------------------------------------------------------------------------- */
+
+static int turn(struct admit *a, const char *name, bool on, struct err *err)
+{
+	/* Upstream's plugins that have no counterpart here, or do nothing, may still be named. */
+	static const char *const KNOWN[] = {
+	    "AlwaysAdmit",
+	    "AlwaysDeny",
+	    "AlwaysPullImages",
+	    "CertificateApproval",
+	    "CertificateSigning",
+	    "CertificateSubjectRestriction",
+	    "ClusterTrustBundleAttest",
+	    "DefaultIngressClass",
+	    "DefaultStorageClass",
+	    "DenyServiceExternalIPs",
+	    "EventRateLimit",
+	    "ExtendedResourceToleration",
+	    "ImagePolicyWebhook",
+	    "LimitPodHardAntiAffinityTopology",
+	    "LimitRanger",
+	    "MutatingAdmissionPolicy",
+	    "MutatingAdmissionWebhook",
+	    "NamespaceAutoProvision",
+	    "NamespaceExists",
+	    "OwnerReferencesPermissionEnforcement",
+	    "PersistentVolumeClaimResize",
+	    "PodNodeSelector",
+	    "PodSecurity",
+	    "PodTolerationRestriction",
+	    "PodTopologyLabels",
+	    "ResourceQuota",
+	    "RuntimeClass",
+	    "StorageObjectInUseProtection",
+	    "ValidatingAdmissionPolicy",
+	    "ValidatingAdmissionWebhook",
+	};
+
+	for (size_t i = 0; i < admission_n_plugins; i++) {
+		if (strcmp(admission_plugins[i].name, name) == 0) {
+			a->on[i] = on;
+			return 0;
+		}
+	}
+	for (size_t i = 0; i < ARRAY_LEN(KNOWN); i++)
+		if (!strcmp(KNOWN[i], name))
+			return 0;
+	return err_set(err, ERR_INVALID, "enable-admission-plugins plugin \"%s\" is unknown", name);
+}
+
+int admit_new(const struct admit_options *o, struct pipeline *p, struct admit **ret,
+              struct err *err)
+{
+	struct admit *a = calloc(1, sizeof(*a));
+	struct pipeline_hooks *h = pipeline_hooks(p);
+	int r = 0;
+
+	if (!a)
+		abort();
+	a->p = p;
+	a->auth = o->auth;
+	for (size_t i = 0; i < admission_n_plugins; i++)
+		a->on[i] = admission_plugins[i].by_default;
+	for (size_t i = 0; i < o->n_enable && r == 0; i++)
+		r = turn(a, o->enable[i], true, err);
+	for (size_t i = 0; i < o->n_disable && r == 0; i++)
+		r = turn(a, o->disable[i], false, err);
+	if (r < 0) {
+		free(a);
+		return r;
+	}
+	h->admit_mutate = mutate;
+	h->admit_validate = validate;
+	h->admit_arg = a;
+	*ret = a;
+	return 0;
+}
+
+void admit_free(struct admit *a)
+{
+	free(a);
+}
+
+const char *const *admit_plugin_names(void)
+{
+	static const char *names[PLUGINS_MAX + 1];
+
+	for (size_t i = 0; i < admission_n_plugins; i++)
+		names[i] = admission_plugins[i].name;
+	return names;
+}
