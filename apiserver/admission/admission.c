@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "apiserver/admission/plugins.h"
-#include "proto/resource_table.h"
 
 const struct admission_plugin admission_plugins[] = {
     {"NamespaceLifecycle", namespace_lifecycle, NULL, true},

@@ -9,6 +9,7 @@
  * newer caches. A plugin therefore looks up before it changes anything. The texts are upstream's.
  */
 #include "apiserver/endpoints/pipeline.h"
+#include "proto/resource_table.h"
 
 struct admission_world {
 	/* An object of the caches in the arena, or NULL. ns "" for cluster scope. */

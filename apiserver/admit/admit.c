@@ -5,7 +5,7 @@
 #include "apiserver/endpoints/stored.h"
 #include "apiserver/storage/cacher.h"
 #include "common/base/rng.h"
-#include "proto/resource_table.h"
+#include "proto/meta_v1.pb-c.h"
 
 enum { FRESH_TIMEOUT_MS = 5000, PLUGINS_MAX = 64 };
 
