@@ -179,6 +179,9 @@ static int check_cluster(struct server_options *o, struct arena *a, struct err *
 		               "couldn't find local name \"%s\" in the initial cluster "
 		               "configuration",
 		               o->name);
+	if (strchr(o->initial_cluster, ','))
+		return err_set(err, ERR_NOT_IMPLEMENTED,
+		               "--initial-cluster: clusters of several members are not served");
 	return 0;
 }
 
