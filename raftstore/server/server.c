@@ -187,14 +187,14 @@ int server_start(struct server *s, struct daemon *d, const struct server_options
 	r = watch_hub_start(s, err);
 	if (!r)
 		r = lessor_start(s, err);
-	if (!r)
-		r = storage_start(s, err);
 	stats_start(s);
 	make_rpc(s);
 	if (!r)
 		r = front_start(s, err);
 	if (!r)
 		r = node_start(s, err);
+	if (!r)
+		r = storage_start(s, err); /* it tells the node what it does */
 	return r;
 }
 
