@@ -8,6 +8,7 @@
 #include "common/base/rng.h"
 #include "proto/resource_table.h"
 #include <stdatomic.h>
+#include <stdio.h>
 
 struct http_front {
 	struct http_front_options options;
@@ -232,6 +233,25 @@ static bool is_audit_id(const char *id)
 	return id && *id && strlen(id) <= AUDIT_ID_MAX && !strpbrk(id, "\r\n\" ");
 }
 
+/* A version 4 UUID. It names, and guards nothing: a generator of the thread's own is enough, and
+ * spares a call of the kernel a request. */
+static void make_audit_id(char out[37])
+{
+	static _Thread_local struct rng rng;
+	static _Thread_local bool seeded;
+	uint64_t seed;
+
+	if (!seeded) {
+		rng_system(&seed, sizeof(seed));
+		rng_init(&rng, seed);
+		seeded = true;
+	}
+	uint64_t a = rng_next(&rng), b = rng_next(&rng);
+	snprintf(out, 37, "%08x-%04x-4%03x-%04x-%012llx", (unsigned)(a >> 32),
+	         (unsigned)(a >> 16 & 0xffff), (unsigned)(a & 0xfff),
+	         (unsigned)(0x8000 | (b >> 48 & 0x3fff)), (unsigned long long)(b & 0xffffffffffff));
+}
+
 static void name_request(struct request *r)
 {
 	const char *given = request_header(r, "audit-id");
@@ -241,7 +261,7 @@ static void name_request(struct request *r)
 		return;
 	}
 	char *id = arena_alloc(r->arena, 37);
-	rng_uuid(id);
+	make_audit_id(id);
 	r->audit_id = id;
 }
 

@@ -26,7 +26,8 @@ static bool parse_url(const char *url, struct client_target *t)
 	if ((!t->https && !slice_eq_str(scheme, "http")) || host.len >= sizeof(t->host))
 		return false;
 	snprintf(t->host, sizeof(t->host), "%.*s", SLICE_FMT(host));
-	snprintf(t->port, sizeof(t->port), "%u", u.port ? u.port : t->https ? 443u : 80u);
+	t->port_number = u.port ? u.port : t->https ? 443 : 80;
+	snprintf(t->port, sizeof(t->port), "%d", t->port_number);
 	snprintf(t->key, sizeof(t->key), "%s://%s:%s", t->https ? "https" : "http", t->host,
 	         t->port);
 	t->path = SLICE_LIT("/");
@@ -207,7 +208,7 @@ static void request_connect(struct http_request *r)
 	struct client_conn *c = r->retried ? NULL : http_client_conn_idle(r->client, r->target.key);
 	struct sockaddr_in v4;
 	struct sockaddr_in6 v6;
-	int port = atoi(r->target.port);
+	int port = r->target.port_number;
 
 	if (c) {
 		http_client_conn_attach(c, r);

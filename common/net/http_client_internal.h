@@ -12,7 +12,8 @@ enum { CLIENT_KEY_BYTES = 300, CLIENT_HOST_BYTES = 256 };
 struct client_target {
 	char key[CLIENT_KEY_BYTES]; /* "https://host:port": connections of one key are alike */
 	char host[CLIENT_HOST_BYTES];
-	char port[8];
+	char port[12];
+	int port_number;
 	bool https;
 	struct slice path; /* with the query; in the URL */
 };

@@ -171,8 +171,14 @@ struct slice http_header_get(const struct http_exchange *x, const char *name)
 /* A line break in a value would start a header of its own. */
 static void add_value(struct buf *b, const char *value)
 {
-	for (const char *p = value; *p; p++)
-		buf_byte(b, *p == '\r' || *p == '\n' ? ' ' : (uint8_t)*p);
+	for (size_t n = strcspn(value, "\r\n"); *value; n = strcspn(value, "\r\n")) {
+		buf_add(b, value, n);
+		value += n;
+		if (*value) {
+			buf_byte(b, ' ');
+			value++;
+		}
+	}
 }
 
 void http_set_header(struct http_exchange *pub, const char *name, const char *value)
