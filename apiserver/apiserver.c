@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "apiserver/apiserver.h"
+#include "apiserver/admit/admit.h"
 #include "apiserver/auth/auth.h"
 #include "apiserver/bootstrap/bootstrap.h"
 #include "apiserver/endpoints/pipeline.h"
@@ -150,6 +151,18 @@ static int start_auth(struct apiserver *s, struct err *err)
 	    .n_proxy_allowed_names = o->proxy_allowed_names.n,
 	};
 	return auth_new(&options, s->pipeline, &s->daemon->loop, &s->auth, err);
+}
+
+static int start_admission(struct apiserver *s, struct err *err)
+{
+	const struct apiserver_options *o = s->options;
+	struct admit_options options = {.enable = o->admission_enable.at,
+	                                .n_enable = o->admission_enable.n,
+	                                .disable = o->admission_disable.at,
+	                                .n_disable = o->admission_disable.n,
+	                                .auth = s->auth};
+
+	return admit_new(&options, s->pipeline, &s->admit, err);
 }
 
 /* --- what is served besides resources -------------------------------------------------------- */
@@ -394,6 +407,8 @@ int apiserver_start(struct apiserver *s, struct daemon *d, const struct apiserve
 	if (!r)
 		r = start_auth(s, err);
 	if (!r)
+		r = start_admission(s, err);
+	if (!r)
 		r = start_routes(s);
 	if (!r)
 		r = start_bootstrap(s);
@@ -470,6 +485,7 @@ void apiserver_deinit(struct apiserver *s)
 		http_front_free(s->front);
 		bootstrap_free(s->bootstrap);
 		http_routes_free(s->routes);
+		admit_free(s->admit);
 		auth_free(s->auth);
 		service_state_free(s->service_state);
 		pipeline_free(s->pipeline);

@@ -11,6 +11,7 @@
 #include "common/net/http_server.h"
 #include <stdatomic.h>
 
+struct admit;
 struct auth;
 struct bootstrap;
 struct cacher;
@@ -33,6 +34,7 @@ struct apiserver {
 	struct pipeline *pipeline;
 	struct service_state *service_state;
 	struct auth *auth;
+	struct admit *admit;
 	struct http_routes *routes;
 	struct bootstrap *bootstrap;
 
