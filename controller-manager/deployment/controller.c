@@ -1,0 +1,505 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The shell of the Deployment controller: Deployments, ReplicaSets and pods in; ReplicaSets made,
+ * scaled and deleted, status. */
+#include "common/base/clock.h"
+#include "controller-manager/base/manager.h"
+#include "controller-manager/base/owner.h"
+#include "controller-manager/base/work.h"
+#include "controller-manager/deployment/plan/plan.h"
+#include "proto/meta_labels.h"
+#include "proto/pb_decode.h"
+#include "proto/schema_messages.h"
+
+enum { WORKERS = 8 };
+
+#define ANNOTATION(name) "deployment.kubernetes.io/" name
+
+struct deployments {
+	struct manager *m;
+	struct informer *deployments, *sets, *pods;
+	unsigned sets_by_owner, sets_by_uid, sets_orphans, pods_by_owner, by_uid, by_ns;
+	struct workqueue *queue;
+	struct recorder *recorder;
+};
+
+static const struct client_resource sets_resource = {"apps", "v1", "replicasets"};
+
+static struct recorder_ref ref_of(const AppsV1__Deployment *d)
+{
+	return (struct recorder_ref){.api_version = "apps/v1",
+	                             .kind = "Deployment",
+	                             .ns = d->metadata->namespace_,
+	                             .name = d->metadata->name,
+	                             .uid = d->metadata->uid};
+}
+
+/* Annotations */
+
+static void set_annotation(MetaV1__ObjectMeta *meta, struct arena *a, const char *key,
+                           const char *value)
+{
+	for (size_t i = 0; i < meta->n_annotations; i++)
+		if (!strcmp(meta->annotations[i]->key, key)) {
+			meta->annotations[i]->value = arena_strdup(a, value);
+			return;
+		}
+	MetaV1__ObjectMeta__AnnotationsEntry *e =
+	    arena_new(a, MetaV1__ObjectMeta__AnnotationsEntry);
+	*e = (MetaV1__ObjectMeta__AnnotationsEntry)META_V1__OBJECT_META__ANNOTATIONS_ENTRY__INIT;
+	e->key = arena_strdup(a, key);
+	e->value = arena_strdup(a, value);
+	size_t bytes = meta->n_annotations * sizeof(e);
+	MetaV1__ObjectMeta__AnnotationsEntry **list = arena_alloc(a, bytes + sizeof(e));
+	if (bytes)
+		memcpy(list, meta->annotations, bytes);
+	list[meta->n_annotations++] = e;
+	meta->annotations = list;
+}
+
+static void add_label(MetaV1__ObjectMeta *meta, struct arena *a, const char *key, const char *value)
+{
+	MetaV1__ObjectMeta__LabelsEntry *e = arena_new(a, MetaV1__ObjectMeta__LabelsEntry);
+	*e = (MetaV1__ObjectMeta__LabelsEntry)META_V1__OBJECT_META__LABELS_ENTRY__INIT;
+	e->key = arena_strdup(a, key);
+	e->value = arena_strdup(a, value);
+	size_t bytes = meta->n_labels * sizeof(e);
+	MetaV1__ObjectMeta__LabelsEntry **list = arena_alloc(a, bytes + sizeof(e));
+	if (bytes)
+		memcpy(list, meta->labels, bytes);
+	list[meta->n_labels++] = e;
+	meta->labels = list;
+}
+
+/* The numbers by which a later change of spec.replicas is told from a rollout. */
+static void annotate_numbers(const AppsV1__Deployment *d, MetaV1__ObjectMeta *meta, struct arena *a)
+{
+	int32_t surge, unavailable;
+	deployment_limits(d, &surge, &unavailable);
+	set_annotation(meta, a, ANNOTATION("desired-replicas"),
+	               arena_printf(a, "%d", d->spec->replicas));
+	set_annotation(meta, a, ANNOTATION("max-replicas"),
+	               arena_printf(a, "%d", d->spec->replicas + surge));
+}
+
+/* The Deployment's annotations go to its new set, but for kubectl's and the controller's own. */
+static void copy_annotations(const AppsV1__Deployment *d, MetaV1__ObjectMeta *meta, struct arena *a)
+{
+	static const char *const not_copied[] = {"kubectl.kubernetes.io/last-applied-configuration",
+	                                         ANNOTATION("revision"),
+	                                         ANNOTATION("revision-history"),
+	                                         ANNOTATION("desired-replicas"),
+	                                         ANNOTATION("max-replicas"),
+	                                         "deprecated.deployment.rollback.to"};
+	for (size_t i = 0; i < d->metadata->n_annotations; i++) {
+		const MetaV1__ObjectMeta__AnnotationsEntry *e = d->metadata->annotations[i];
+		bool copy = true;
+		for (size_t k = 0; k < ARRAY_LEN(not_copied); k++)
+			copy &= strcmp(e->key, not_copied[k]) != 0;
+		if (copy)
+			set_annotation(meta, a, e->key, e->value);
+	}
+}
+
+/* Writes */
+
+static void write_set(struct deployments *s, struct work *w, const AppsV1__ReplicaSet *rs,
+                      bool create)
+{
+	struct client_target t = {.resource = sets_resource,
+	                          .ns = rs->metadata->namespace_,
+	                          .name = create ? NULL : rs->metadata->name};
+	work_hold(w);
+	client_write_msg(s->m->client, create, &t, &apps_v1__replica_set_schema, &rs->base,
+	                 work_done, w);
+}
+
+struct creation {
+	struct deployments *s;
+	struct work *work;
+	struct buf collide; /* a patch that raises the collision count */
+	char *ns, *name, *uid, *hash_owner;
+};
+
+/* A set of that name that is not ours and not alike: the next hash is another one. */
+static void on_created(const struct client_result *r, void *arg)
+{
+	struct creation *c = arg;
+	if (r->code == ERR_ALREADY_EXISTS) {
+		struct client_target t = {.resource = {"apps", "v1", "deployments"},
+		                          .ns = c->ns,
+		                          .name = c->name,
+		                          .subresource = "status"};
+		const struct informer_object *there =
+		    informer_get(c->s->sets, c->ns, c->hash_owner);
+		if (there && strcmp(there->owner_uid, c->uid)) {
+			work_hold(c->work);
+			client_patch(c->s->m->client, &t, CLIENT_PATCH_MERGE, buf_view(&c->collide),
+			             NULL, work_done, c->work);
+		} else {
+			c->work->failed = true; /* the informer is behind: try again */
+		}
+	} else {
+		work_answer(c->work, r);
+	}
+	work_end(c->work);
+	buf_deinit(&c->collide);
+	free(c->ns);
+	free(c->name);
+	free(c->uid);
+	free(c->hash_owner);
+	free(c);
+}
+
+static char *dup_str(const char *text)
+{
+	char *copy = strdup(text);
+	if (!copy)
+		abort();
+	return copy;
+}
+
+static void create_set(struct deployments *s, struct work *w, const AppsV1__Deployment *d,
+                       const struct deployment_plan *plan, struct arena *a)
+{
+	AppsV1__ReplicaSet *rs = (AppsV1__ReplicaSet *)pb_new(&apps_v1__replica_set_schema, a);
+	CoreV1__PodTemplateSpec *template = arena_memdup(a, d->spec->template_, sizeof(*template));
+	MetaV1__ObjectMeta *labels = template->metadata =
+	    arena_memdup(a, template->metadata, sizeof(*labels));
+	add_label(labels, a, "pod-template-hash", plan->hash);
+	MetaV1__LabelSelector *selector = arena_memdup(a, d->spec->selector, sizeof(*selector));
+	MetaV1__LabelSelector__MatchLabelsEntry *e =
+	    arena_new(a, MetaV1__LabelSelector__MatchLabelsEntry);
+	*e = (MetaV1__LabelSelector__MatchLabelsEntry)
+	    META_V1__LABEL_SELECTOR__MATCH_LABELS_ENTRY__INIT;
+	e->key = arena_strdup(a, "pod-template-hash");
+	e->value = arena_strdup(a, plan->hash);
+	MetaV1__LabelSelector__MatchLabelsEntry **list =
+	    arena_alloc(a, (selector->n_match_labels + 1) * sizeof(e));
+	if (selector->n_match_labels)
+		memcpy(list, selector->match_labels, selector->n_match_labels * sizeof(e));
+	list[selector->n_match_labels++] = e;
+	selector->match_labels = list;
+
+	rs->metadata->name = arena_strdup(a, plan->name);
+	rs->metadata->namespace_ = d->metadata->namespace_;
+	rs->metadata->n_labels = labels->n_labels;
+	rs->metadata->labels = labels->labels;
+	copy_annotations(d, rs->metadata, a);
+	annotate_numbers(d, rs->metadata, a);
+	set_annotation(rs->metadata, a, ANNOTATION("revision"), plan->revision);
+	owner_set(rs->metadata, "apps/v1", "Deployment", d->metadata->name, d->metadata->uid, a);
+	rs->spec->has_replicas = 1;
+	rs->spec->replicas = plan->create_replicas;
+	rs->spec->has_min_ready_seconds = 1;
+	rs->spec->min_ready_seconds = d->spec->min_ready_seconds;
+	rs->spec->selector = selector;
+	rs->spec->template_ = template;
+
+	struct creation *c = calloc(1, sizeof(*c));
+	if (!c)
+		abort();
+	*c = (struct creation){.s = s,
+	                       .work = w,
+	                       .ns = dup_str(d->metadata->namespace_),
+	                       .name = dup_str(d->metadata->name),
+	                       .uid = dup_str(d->metadata->uid),
+	                       .hash_owner = dup_str(plan->name)};
+	buf_printf(&c->collide, "{\"status\":{\"collisionCount\":%d}}",
+	           d->status->collision_count + 1);
+	struct client_target t = {.resource = sets_resource, .ns = d->metadata->namespace_};
+	work_hold(w);
+	client_write_msg(s->m->client, true, &t, &apps_v1__replica_set_schema, &rs->base,
+	                 on_created, c);
+	struct recorder_ref ref = ref_of(d);
+	if (plan->create_replicas > 0)
+		recorder_event(s->recorder, &ref, false, "ScalingReplicaSet", NULL,
+		               "Scaled up replica set %s from 0 to %d", plan->name,
+		               plan->create_replicas);
+}
+
+static bool annotations_differ(const MetaV1__ObjectMeta *x, const MetaV1__ObjectMeta *y)
+{
+	if (x->n_annotations != y->n_annotations)
+		return true;
+	for (size_t i = 0; i < x->n_annotations; i++) {
+		const char *other = meta_annotation(y, x->annotations[i]->key);
+		if (!other || strcmp(other, x->annotations[i]->value))
+			return true;
+	}
+	return false;
+}
+
+static MetaV1__ObjectMeta *copy_meta(const MetaV1__ObjectMeta *from, struct arena *a)
+{
+	MetaV1__ObjectMeta *meta = arena_memdup(a, from, sizeof(*from));
+	meta->annotations =
+	    arena_array(a, MetaV1__ObjectMeta__AnnotationsEntry *, from->n_annotations);
+	for (size_t i = 0; i < from->n_annotations; i++)
+		meta->annotations[i] =
+		    arena_memdup(a, from->annotations[i], sizeof(*from->annotations[i]));
+	return meta;
+}
+
+static void scale_set(struct deployments *s, struct work *w, const AppsV1__Deployment *d,
+                      const struct deployment_scale *to, struct arena *a)
+{
+	AppsV1__ReplicaSet rs = *to->set;
+	AppsV1__ReplicaSetSpec spec = *rs.spec;
+	rs.metadata = copy_meta(rs.metadata, a);
+	annotate_numbers(d, rs.metadata, a);
+	if (to->revision)
+		set_annotation(rs.metadata, a, ANNOTATION("revision"), to->revision);
+	spec.has_replicas = 1;
+	spec.replicas = to->replicas;
+	rs.spec = &spec;
+	if (!to->scaled && !annotations_differ(rs.metadata, to->set->metadata))
+		return;
+	write_set(s, w, &rs, false);
+	struct recorder_ref ref = ref_of(d);
+	if (to->scaled)
+		recorder_event(s->recorder, &ref, false, "ScalingReplicaSet", NULL,
+		               "Scaled %s replica set %s from %d to %d", to->up ? "up" : "down",
+		               rs.metadata->name, to->set->spec->replicas, to->replicas);
+}
+
+static void remove_set(struct deployments *s, struct work *w, const AppsV1__ReplicaSet *rs)
+{
+	struct client_target t = {
+	    .resource = sets_resource, .ns = rs->metadata->namespace_, .name = rs->metadata->name};
+	struct client_delete_options o = {.grace_period_seconds = -1, .uid = rs->metadata->uid};
+	work_hold(w);
+	client_delete(s->m->client, &t, &o, work_done, w);
+}
+
+static void write_own(struct deployments *s, struct work *w, AppsV1__Deployment *d,
+                      const struct deployment_plan *plan, struct arena *a)
+{
+	struct client_target t = {.resource = {"apps", "v1", "deployments"},
+	                          .ns = d->metadata->namespace_,
+	                          .name = d->metadata->name};
+	/* The annotation first: its event brings the status' turn. */
+	if (plan->own_revision) {
+		const char *patch = arena_printf(
+		    a, "{\"metadata\":{\"annotations\":{\"" ANNOTATION("revision") "\":\"%s\"}}}",
+		    plan->own_revision);
+		work_hold(w);
+		client_patch(s->m->client, &t, CLIENT_PATCH_MERGE, slice_str(patch), NULL,
+		             work_done, w);
+	} else if (plan->status_differs) {
+		AppsV1__Deployment copy = *d;
+		copy.status = plan->status;
+		t.subresource = "status";
+		work_hold(w);
+		client_write_msg(s->m->client, false, &t, &apps_v1__deployment_schema, &copy.base,
+		                 work_done, w);
+	}
+}
+
+/* Claiming ReplicaSets */
+
+static void patch_owner(struct deployments *s, struct work *w, const AppsV1__Deployment *d,
+                        const AppsV1__ReplicaSet *rs, bool adopt, struct arena *a)
+{
+	struct client_target t = {
+	    .resource = sets_resource, .ns = rs->metadata->namespace_, .name = rs->metadata->name};
+	const char *patch =
+	    adopt
+	        ? arena_printf(
+	              a,
+	              "{\"metadata\":{\"ownerReferences\":[{\"apiVersion\":\"apps/v1\",\"kind\":"
+	              "\"Deployment\",\"name\":\"%s\",\"uid\":\"%s\",\"controller\":true,"
+	              "\"blockOwnerDeletion\":true}],\"uid\":\"%s\"}}",
+	              d->metadata->name, d->metadata->uid, rs->metadata->uid)
+	        : arena_printf(
+	              a,
+	              "{\"metadata\":{\"ownerReferences\":[{\"$patch\":\"delete\",\"uid\":\"%s\"}],"
+	              "\"uid\":\"%s\"}}",
+	              d->metadata->uid, rs->metadata->uid);
+	work_hold(w);
+	client_patch(s->m->client, &t, CLIENT_PATCH_STRATEGIC, slice_str(patch), NULL, work_done,
+	             w);
+}
+
+static size_t claim(struct deployments *s, struct work *w, const AppsV1__Deployment *d,
+                    struct arena *a, AppsV1__ReplicaSet ***ret)
+{
+	struct label_selector sel;
+	size_t n_owned, n_orphans, n = 0;
+	bool going = d->metadata->deletion_timestamp != NULL;
+	if (meta_label_selector(d->spec->selector, a, &sel, NULL))
+		return 0;
+	const struct informer_object *const *owned =
+	    informer_lookup(s->sets, s->sets_by_owner, d->metadata->uid, &n_owned);
+	*ret = arena_array(a, AppsV1__ReplicaSet *, n_owned);
+	for (size_t i = 0; i < n_owned; i++) {
+		AppsV1__ReplicaSet *rs =
+		    (void *)informer_object_decode(owned[i], &apps_v1__replica_set_schema, a);
+		if (rs && meta_labels_match(&sel, rs->metadata))
+			(*ret)[n++] = rs;
+		else if (rs && !going)
+			patch_owner(s, w, d, rs, false, a);
+	}
+	const struct informer_object *const *orphans =
+	    informer_lookup(s->sets, s->sets_orphans, d->metadata->namespace_, &n_orphans);
+	for (size_t i = 0; i < n_orphans && !going; i++) {
+		AppsV1__ReplicaSet *rs =
+		    (void *)informer_object_decode(orphans[i], &apps_v1__replica_set_schema, a);
+		if (rs && !rs->metadata->deletion_timestamp &&
+		    meta_labels_match(&sel, rs->metadata))
+			patch_owner(s, w, d, rs, true, a);
+	}
+	return n;
+}
+
+/* Pods of all sets but the newest that have not ended. */
+static size_t count_old_pods(struct deployments *s, const struct deployment_input *in,
+                             struct arena *a)
+{
+	const AppsV1__ReplicaSet *newest = deployment_new_set(in);
+	size_t count = 0;
+	for (size_t i = 0; i < in->n_sets; i++) {
+		size_t n;
+		if (in->sets[i] == newest)
+			continue;
+		const struct informer_object *const *pods =
+		    informer_lookup(s->pods, s->pods_by_owner, in->sets[i]->metadata->uid, &n);
+		for (size_t k = 0; k < n; k++) {
+			const CoreV1__Pod *pod =
+			    (void *)informer_object_decode(pods[k], &core_v1__pod_schema, a);
+			count += pod && strcmp(pod->status->phase, "Succeeded") &&
+			         strcmp(pod->status->phase, "Failed");
+		}
+	}
+	return count;
+}
+
+static void process(struct workqueue *q, const char *key, void *arg)
+{
+	struct deployments *s = arg;
+	_cleanup_arena_ struct arena a = {0};
+	const struct informer_object *o = informer_get_key(s->deployments, key);
+	AppsV1__Deployment *d =
+	    o ? (void *)informer_object_decode(o, &apps_v1__deployment_schema, &a) : NULL;
+	if (!d) {
+		workqueue_done(q, key);
+		return;
+	}
+	struct work *w = work_begin(q, key);
+	AppsV1__ReplicaSet **sets = NULL;
+	struct deployment_input in = {.d = d, .now_s = clock_real_ns() / 1000000000};
+	struct deployment_plan plan;
+	in.n_sets = claim(s, w, d, &a, &sets);
+	in.sets = sets;
+	if (d->spec->strategy && !strcmp(d->spec->strategy->type, "Recreate"))
+		in.old_pods = count_old_pods(s, &in, &a);
+	deployment_plan(&in, &a, &plan);
+	if (plan.create)
+		create_set(s, w, d, &plan, &a);
+	for (size_t i = 0; i < plan.n_scale; i++)
+		scale_set(s, w, d, &plan.scale[i], &a);
+	for (size_t i = 0; i < plan.n_remove; i++)
+		remove_set(s, w, plan.remove[i]);
+	write_own(s, w, d, &plan, &a);
+	if (plan.recheck_s)
+		workqueue_add_after(q, key, (uint64_t)MAX(plan.recheck_s - in.now_s, 1) * 1000);
+	work_end(w);
+}
+
+/* Events */
+
+static void on_deployment(const struct informer_object *o, void *arg)
+{
+	workqueue_add(((struct deployments *)arg)->queue, o->key);
+}
+
+static void on_deployment_update(const struct informer_object *old, const struct informer_object *o,
+                                 void *arg)
+{
+	on_deployment(o, arg);
+}
+
+static void on_set(const struct informer_object *o, void *arg)
+{
+	struct deployments *s = arg;
+	size_t n;
+	const struct informer_object *const *list =
+	    *o->owner_uid ? informer_lookup(s->deployments, s->by_uid, o->owner_uid, &n)
+	                  : informer_lookup(s->deployments, s->by_ns, o->ns, &n);
+	for (size_t i = 0; i < n; i++)
+		workqueue_add(s->queue, list[i]->key);
+}
+
+static void on_set_update(const struct informer_object *old, const struct informer_object *o,
+                          void *arg)
+{
+	if (strcmp(old->owner_uid, o->owner_uid))
+		on_set(old, arg);
+	on_set(o, arg);
+}
+
+/* Recreate goes on when the last old pod has gone. */
+static void on_pod_delete(const struct informer_object *old, void *arg)
+{
+	struct deployments *s = arg;
+	size_t n;
+	if (!*old->owner_uid)
+		return;
+	const struct informer_object *const *sets =
+	    informer_lookup(s->sets, s->sets_by_uid, old->owner_uid, &n);
+	for (size_t i = 0; i < n; i++)
+		on_set(sets[i], arg);
+}
+
+static void index_uid(const struct informer_object *o, void (*emit)(void *, struct slice),
+                      void *arg)
+{
+	emit(arg, slice_str(o->uid));
+}
+
+static void index_orphan(const struct informer_object *o, void (*emit)(void *, struct slice),
+                         void *arg)
+{
+	if (!*o->owner_uid)
+		emit(arg, slice_str(o->ns));
+}
+
+static void *make(struct manager *m)
+{
+	struct deployments *s = calloc(1, sizeof(*s));
+	if (!s)
+		abort();
+	s->m = m;
+	s->recorder = recorder_new(m->client, controller_deployment.name, NULL);
+	s->queue = workqueue_new(m->loop, WORKERS, process, s);
+	s->deployments = informers_get(
+	    m->informers, &(struct client_resource){"apps", "v1", "deployments"}, NULL, NULL, NULL);
+	s->sets = informers_get(m->informers, &sets_resource, NULL, NULL, NULL);
+	s->pods = informers_get(m->informers, &(struct client_resource){"", "v1", "pods"}, NULL,
+	                        NULL, NULL);
+	s->sets_by_owner = informer_add_index(s->sets, "owner", informer_index_owner);
+	s->sets_orphans = informer_add_index(s->sets, "orphan", index_orphan);
+	s->sets_by_uid = informer_add_index(s->sets, "uid", index_uid);
+	s->pods_by_owner = informer_add_index(s->pods, "owner", informer_index_owner);
+	s->by_uid = informer_add_index(s->deployments, "uid", index_uid);
+	s->by_ns = informer_add_index(s->deployments, "ns", informer_index_ns);
+	informer_add_handler(
+	    s->deployments,
+	    &(struct informer_handler){on_deployment, on_deployment_update, on_deployment, s});
+	informer_add_handler(s->sets, &(struct informer_handler){on_set, on_set_update, on_set, s});
+	informer_add_handler(s->pods, &(struct informer_handler){NULL, NULL, on_pod_delete, s});
+	return s;
+}
+
+static void run(void *self)
+{
+	workqueue_start(((struct deployments *)self)->queue);
+}
+
+static void free_self(void *self)
+{
+	recorder_free(((struct deployments *)self)->recorder);
+	free(self);
+}
+
+const struct controller controller_deployment = {
+    .name = "deployment-controller", .make = make, .run = run, .free = free_self};

@@ -1,0 +1,37 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+/* What a ReplicaSet needs: how many pods to make, which to delete, and its status (kubernetes
+ * pkg/controller/replicaset). Pure. */
+#include <stdbool.h>
+#include "common/base/arena.h"
+#include "proto/apps_v1.pb-c.h"
+
+enum { REPLICASET_BURST = 500 };
+
+struct replicaset_input {
+	const AppsV1__ReplicaSet *rs;
+	CoreV1__Pod *const *pods; /* those that it controls */
+	size_t n_pods;
+	int64_t now_s;
+	/* Writes of before that the pods do not show yet: nothing is made or deleted meanwhile. */
+	bool expecting;
+};
+
+struct replicaset_plan {
+	size_t create;
+	const CoreV1__Pod **remove; /* best victims first */
+	size_t n_remove;
+	AppsV1__ReplicaSetStatus status;
+	bool status_differs;
+	int64_t recheck_s; /* when a pod becomes available by time alone; 0: never */
+};
+
+void replicaset_plan(const struct replicaset_input *in, struct arena *a,
+                     struct replicaset_plan *ret);
+
+/* Shared with other controllers of pods. */
+bool pod_is_active(const CoreV1__Pod *pod);
+bool pod_is_ready(const CoreV1__Pod *pod);
+/* Ready for min_ready_seconds; *ret_at_s (may be NULL) is when it will be, if it is ready. */
+bool pod_is_available(const CoreV1__Pod *pod, int32_t min_ready_seconds, int64_t now_s,
+                      int64_t *ret_at_s);
