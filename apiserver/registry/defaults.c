@@ -343,9 +343,25 @@ static void apply(struct arena *a, ProtobufCMessage *msg)
 	}
 }
 
+/* Quantities have one spelling: "1024Mi" is written "1Gi". */
+static void canonical_quantity(struct arena *a, Quantity__Quantity *q)
+{
+	char text[QUANTITY_BYTES];
+	struct quantity v;
+
+	if (!*q->string || quantity_parse(slice_str(q->string), &v, NULL))
+		return;
+	quantity_format_text(&v, text);
+	if (strcmp(text, q->string))
+		q->string = arena_strdup(a, text);
+}
+
 void defaults_walk(struct arena *a, ProtobufCMessage *msg)
 {
 	const ProtobufCMessageDescriptor *d = msg->descriptor;
+
+	if (d == &quantity__quantity__descriptor)
+		canonical_quantity(a, (Quantity__Quantity *)msg);
 
 	/* Metadata, selectors and the like have no defaults. */
 	if (has_prefix(d->package_name, "k8s.io.apimachinery."))

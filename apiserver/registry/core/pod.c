@@ -50,6 +50,9 @@ static void defaults(const struct strategy_ctx *ctx, struct object *obj)
 		default_requests(ctx->arena, spec->containers[i]->resources);
 	for (size_t i = 0; i < spec->n_init_containers; i++)
 		default_requests(ctx->arena, spec->init_containers[i]->resources);
+	if (spec->has_termination_grace_period_seconds &&
+	    spec->termination_grace_period_seconds < 0)
+		SET(spec, termination_grace_period_seconds, 1);
 	if (!spec->has_enable_service_links)
 		SET(spec, enable_service_links, 1);
 	if (spec->host_network) {
@@ -114,6 +117,8 @@ static void prepare_create(const struct strategy_ctx *ctx, struct object *obj)
 	c->status = arena_strdup(a, "False");
 	c->reason = arena_strdup(a, "SchedulingGated");
 	c->message = arena_strdup(a, "Scheduling is blocked due to non-empty scheduling gates");
+	c->last_transition_time = MSG_NEW(a, MetaV1__Time, meta_v1__time__descriptor);
+	SET(c->last_transition_time, seconds, ctx->now_sec);
 	pod->status->conditions = arena_memdup(a, &c, sizeof(c));
 	pod->status->n_conditions = 1;
 }
