@@ -8,6 +8,13 @@ const struct admission_plugin admission_plugins[] = {
     {"TaintNodesByCondition", taint_nodes_by_condition, NULL, true},
     {"Priority", priority_mutate, priority_validate, true},
     {"DefaultTolerationSeconds", default_toleration_seconds, NULL, true},
+    {"DefaultStorageClass", default_storage_class, NULL, true},
+    {"StorageObjectInUseProtection", storage_object_in_use, NULL, true},
+    {"PersistentVolumeClaimResize", NULL, claim_resize, true},
+    {"RuntimeClass", runtime_class_mutate, runtime_class_validate, true},
+    {"CertificateApproval", NULL, certificate_approval, true},
+    {"CertificateSigning", NULL, certificate_signing, true},
+    {"DefaultIngressClass", default_ingress_class, NULL, true},
 };
 const size_t admission_n_plugins = ARRAY_LEN(admission_plugins);
 
