@@ -8,7 +8,6 @@
 #include "apiserver/http/front.h"
 #include "apiserver/http/routes.h"
 #include "apiserver/openapi/openapi_routes.h"
-#include "apiserver/service_state.h"
 #include "apiserver/serving_cert.h"
 #include "apiserver/storage/cacher.h"
 #include "apiserver/storage/store_client.h"
@@ -113,17 +112,14 @@ static void set_ip_families(struct strategy_options *strategy, const char *range
 static int start_pipeline(struct apiserver *s, struct err *err)
 {
 	const struct apiserver_options *o = s->options;
-	int r = service_alloc_from_flags(o->service_range, o->node_port_range, &s->services, err);
-	if (r < 0)
-		return r;
-	struct pipeline_options options = {
-	    .cacher = s->cacher, .services = s->services, .event_ttl_s = o->event_ttl_ms / 1000};
+	struct pipeline_options options = {.cacher = s->cacher,
+	                                   .event_ttl_s = o->event_ttl_ms / 1000,
+	                                   .service_ranges = o->service_range,
+	                                   .node_ports = o->node_port_range};
 
 	options.strategy.allow_privileged = o->allow_privileged;
 	set_ip_families(&options.strategy, o->service_range);
-	s->pipeline = pipeline_new(&options);
-	s->service_state = service_state_new(s->services, s->pipeline, &s->daemon->loop);
-	return 0;
+	return pipeline_new(&options, &s->pipeline, err);
 }
 
 static int start_auth(struct apiserver *s, struct err *err)
@@ -487,9 +483,7 @@ void apiserver_deinit(struct apiserver *s)
 		http_routes_free(s->routes);
 		admit_free(s->admit);
 		auth_free(s->auth);
-		service_state_free(s->service_state);
 		pipeline_free(s->pipeline);
-		service_alloc_free(s->services);
 		cacher_free(s->cacher);
 	}
 	store_client_free(s->store);

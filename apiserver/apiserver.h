@@ -19,8 +19,6 @@ struct grpc_front;
 struct http_front;
 struct http_routes;
 struct pipeline;
-struct service_alloc;
-struct service_state;
 struct store_client;
 
 struct apiserver {
@@ -30,9 +28,7 @@ struct apiserver {
 
 	struct store_client *store;
 	struct cacher *cacher;
-	struct service_alloc *services;
 	struct pipeline *pipeline;
-	struct service_state *service_state;
 	struct auth *auth;
 	struct admit *admit;
 	struct http_routes *routes;

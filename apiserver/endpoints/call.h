@@ -27,6 +27,8 @@ struct pipeline {
 	struct store_client *store;
 	struct lease_pool *leases;
 	struct pipeline_options o;
+	struct services *services;           /* NULL: nothing is allocated */
+	struct service_alloc *service_alloc; /* of services */
 	struct endpoint_resource *resources; /* as resource_table */
 };
 

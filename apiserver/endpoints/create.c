@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "apiserver/endpoints/call.h"
 #include "apiserver/endpoints/fresh.h"
+#include "apiserver/endpoints/services.h"
 
 enum { NAME_TRIES = 8, EVENT_TTL_S = 3600 };
 
@@ -12,6 +13,8 @@ struct creation {
 	struct slice key;
 	int64_t lease;
 	int tries;
+	bool dry;                     /* everything is checked: the answer follows */
+	const struct status *refusal; /* what the client hears once all is given back */
 };
 
 static void try_store(struct creation *k);
@@ -31,14 +34,6 @@ static const struct status *encode(struct creation *k)
 		return status_internal(c->a, err.text);
 	k->value = slice_of(arena_memdup(c->a, out.data, out.len), out.len);
 	return NULL;
-}
-
-static void undo_allocations(struct creation *k)
-{
-	struct call *c = k->c;
-
-	if (c->st->release)
-		c->st->release(&c->ctx, &k->obj, NULL);
 }
 
 /* The answer is what a reader of the store would see: empty lists are gone, for one. */
@@ -66,25 +61,44 @@ static bool another_name(struct creation *k)
 	return k->given.msg && ++k->tries < NAME_TRIES;
 }
 
+static void undone(void *arg)
+{
+	struct creation *k = arg;
+
+	if (!k->refusal && k->dry)
+		creation_done(k, 0);
+	else if (!k->refusal)
+		try_store(k);
+	else
+		creation_refuse(k, k->refusal);
+}
+
+/* Gives back what was taken; then the refusal, another try, or (dry run) the answer. */
+static void undo(struct creation *k, const struct status *refusal)
+{
+	k->refusal = refusal;
+	if (services_is(k->c))
+		services_undo(k->c, &k->obj, NULL, undone, k);
+	else
+		undone(k);
+}
+
 static void on_stored(void *arg, const struct store_result *r)
 {
 	struct creation *k = arg;
 	struct call *c = k->c;
 
-	if (r->code == 0 && r->done) {
+	if (r->code == 0 && r->done)
 		creation_done(k, r->revision);
-		return;
-	}
-	undo_allocations(k);
-	if (r->code < 0)
-		creation_refuse(k, call_store_status(c, r->code, &r->err));
+	else if (r->code < 0)
+		undo(k, call_store_status(c, r->code, &r->err));
 	else if (another_name(k))
-		try_store(k);
+		undo(k, NULL);
 	else if (r->n_kvs)
-		creation_refuse(k, exists(k, r->kvs[0].value, r->kvs[0].mod_revision));
+		undo(k, exists(k, r->kvs[0].value, r->kvs[0].mod_revision));
 	else
-		creation_refuse(k, status_already_exists(c->a, c->res->group, c->res->resource,
-		                                         k->obj.meta->name));
+		undo(k, status_already_exists(c->a, c->res->group, c->res->resource,
+		                              k->obj.meta->name));
 }
 
 static void put(struct creation *k)
@@ -97,7 +111,7 @@ static void on_lease(void *arg, int code, const struct err *err, int64_t lease)
 	struct creation *k = arg;
 
 	if (code < 0) {
-		creation_refuse(k, call_store_status(k->c, code, err));
+		undo(k, call_store_status(k->c, code, err));
 		return;
 	}
 	k->lease = lease;
@@ -115,31 +129,27 @@ static void dry_run(struct call *c, void *arg)
 	if (o)
 		refusal = exists(k, blob_view(o->blob), o->mod_revision);
 	cacher_snapshot_deinit(&s);
-	undo_allocations(k);
-	if (refusal)
-		creation_refuse(k, refusal);
-	else
-		creation_done(k, 0);
+	k->dry = true;
+	undo(k, refusal);
 }
 
-static void validated(struct call *c)
+static struct creation *creation_of(struct call *c)
 {
-	struct creation *k = CONTAINER_OF(c->admission.obj, struct creation, obj);
-	struct field_errors errs = field_errors_in(c->a);
-	const struct status *s;
+	return CONTAINER_OF(c->admission.obj, struct creation, obj);
+}
 
-	if (c->st->allocate) {
-		c->st->allocate(&c->ctx, &k->obj, NULL, &errs);
-		if (errs.n) {
-			undo_allocations(k);
-			creation_refuse(k, call_invalid(c, &k->obj, &errs));
-			return;
-		}
+static void allocated(struct call *c, const struct status *refusal)
+{
+	struct creation *k = creation_of(c);
+	const struct status *s = refusal;
+
+	if (s) {
+		creation_refuse(k, s);
+		return;
 	}
 	s = encode(k);
 	if (s) {
-		undo_allocations(k);
-		creation_refuse(k, s);
+		undo(k, s);
 		return;
 	}
 	if (c->dry_run) {
@@ -155,9 +165,17 @@ static void validated(struct call *c)
 		put(k);
 }
 
+static void validated(struct call *c)
+{
+	if (services_is(c))
+		services_allocate(c, &creation_of(c)->obj, NULL, allocated);
+	else
+		allocated(c, NULL);
+}
+
 static void refused(struct call *c, const struct status *s)
 {
-	creation_refuse(CONTAINER_OF(c->admission.obj, struct creation, obj), s);
+	creation_refuse(creation_of(c), s);
 }
 
 /* Strategy and validation on a copy when the name is generated, since another name may be needed.

@@ -3,6 +3,7 @@
  * first reading comes from the cache, which may lag: what fails on it is tried again on the store's
  * own answer before the client hears of it. */
 #include "apiserver/endpoints/call.h"
+#include "apiserver/endpoints/services.h"
 
 enum { ATTEMPTS_MAX = 64 };
 
@@ -103,12 +104,27 @@ void mutation_refuse(struct mutation *m, const struct status *s)
 	read_store(m);
 }
 
-static void finish_put(struct mutation *m, int64_t revision)
+static void put_finished(void *arg)
 {
-	m->obj.meta->resource_version = arena_printf(m->c->a, "%lld", (long long)revision);
-	m->revision = revision;
+	struct mutation *m = arg;
+
 	mutation_deinit(m);
 	m->stored(m, &m->obj);
+}
+
+/* A Service lets go of the addresses that it no longer has; a dry run of those that it tried. */
+static void finish_put(struct mutation *m, int64_t revision)
+{
+	struct call *c = m->c;
+
+	m->obj.meta->resource_version = arena_printf(c->a, "%lld", (long long)revision);
+	m->revision = revision;
+	if (!services_is(c) || !m->blob)
+		put_finished(m);
+	else if (c->dry_run)
+		services_undo(c, &m->obj, &m->old, put_finished, m);
+	else
+		services_forget(c, &m->old, &m->obj, put_finished, m);
 }
 
 void mutation_reply(struct mutation *m)
@@ -119,23 +135,34 @@ void mutation_reply(struct mutation *m)
 		call_reply_object(m->c, 200, &m->obj);
 }
 
+static void try_again(void *arg)
+{
+	struct mutation *m = arg;
+
+	if (m->held)
+		refuse_now(m, m->held);
+	else
+		attempt(m);
+}
+
 static void on_put(void *arg, const struct store_result *r)
 {
 	struct mutation *m = arg;
 	struct call *c = m->c;
+	struct object *old;
 
 	if (r->code == 0 && r->done) {
 		finish_put(m, r->revision);
 		return;
 	}
-	if (c->st->release && m->blob)
-		c->st->release(&c->ctx, &m->obj, &m->old);
-	if (r->code < 0) {
-		refuse_now(m, call_store_status(c, r->code, &r->err));
-		return;
-	}
-	set_present(m, r->n_kvs ? &r->kvs[0] : NULL);
-	attempt(m);
+	m->held = r->code < 0 ? call_store_status(c, r->code, &r->err) : NULL;
+	old = arena_memdup(c->a, &m->old, sizeof(m->old));
+	if (r->code == 0)
+		set_present(m, r->n_kvs ? &r->kvs[0] : NULL);
+	if (services_is(c))
+		services_undo(c, &m->obj, old, try_again, m);
+	else
+		try_again(m);
 }
 
 static void put(struct mutation *m, int64_t lease)
@@ -196,6 +223,14 @@ void mutation_keep(struct mutation *m, struct object *obj)
 	finish_put(m, m->revision);
 }
 
+static void delete_finished(void *arg)
+{
+	struct mutation *m = arg;
+
+	mutation_deinit(m);
+	m->deleted(m, m->revision);
+}
+
 static void on_deleted(void *arg, const struct store_result *r)
 {
 	struct mutation *m = arg;
@@ -210,10 +245,11 @@ static void on_deleted(void *arg, const struct store_result *r)
 		attempt(m);
 		return;
 	}
-	if (c->st->release)
-		c->st->release(&c->ctx, &m->old, NULL);
-	mutation_deinit(m);
-	m->deleted(m, r->revision);
+	m->revision = r->revision;
+	if (services_is(c))
+		services_forget(c, &m->old, NULL, delete_finished, m);
+	else
+		delete_finished(m);
 }
 
 void mutation_delete(struct mutation *m)

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "apiserver/endpoints/call.h"
+#include "apiserver/endpoints/services.h"
 
 #include "common/base/clock.h"
 #include "common/base/rng.h"
@@ -50,9 +51,10 @@ static void resource_init(struct pipeline *p, struct endpoint_resource *r,
 		    info->parent || info->schema != info->storage_schema ? NULL : extract, r);
 }
 
-struct pipeline *pipeline_new(const struct pipeline_options *o)
+int pipeline_new(const struct pipeline_options *o, struct pipeline **ret, struct err *err)
 {
 	struct pipeline *p = calloc(1, sizeof(*p));
+	int r;
 
 	if (!p)
 		abort();
@@ -69,13 +71,22 @@ struct pipeline *pipeline_new(const struct pipeline_options *o)
 	pipeline_handle(p, "", "bindings", "", endpoint_binding, NULL);
 	pipeline_handle(p, "", "pods", "eviction", endpoint_eviction, NULL);
 	pipeline_handle(p, "", "componentstatuses", "", endpoint_component_status, NULL);
-	return p;
+	if (o->service_ranges) {
+		r = services_new(p, o->service_ranges, o->node_ports, &p->services, err);
+		if (r < 0) {
+			pipeline_free(p);
+			return r;
+		}
+	}
+	*ret = p;
+	return 0;
 }
 
 void pipeline_free(struct pipeline *p)
 {
 	if (!p)
 		return;
+	services_free(p->services);
 	lease_pool_free(p->leases);
 	free(p->resources);
 	free(p);
@@ -160,7 +171,7 @@ static void call_context(struct call *c)
 	    .now_nsec = (int32_t)(now % 1000000000),
 	    .options = &c->p->o.strategy,
 	    .user = &c->user,
-	    .services = c->p->o.services,
+	    .services = c->p->service_alloc,
 	    .dry_run = c->dry_run,
 	    .new_uid = new_uid,
 	    .name_suffix = name_suffix,

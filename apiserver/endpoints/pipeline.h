@@ -11,6 +11,7 @@
 #include "apiserver/registry/strategy.h"
 #include "apiserver/request/request.h"
 #include "apiserver/request/status.h"
+#include "common/base/err.h"
 
 struct cacher;
 struct cacher_resource;
@@ -72,13 +73,15 @@ struct pipeline_hooks {
 struct pipeline_options {
 	struct cacher *cacher;
 	struct strategy_options strategy;
-	struct service_alloc *services; /* NULL: cluster IPs are not allocated */
-	int64_t event_ttl_s;            /* 0: an hour */
+	/* "10.96.0.0/16[,fd00::/108]" and "30000-32767" (NULL: that); NULL: Services get nothing.
+	 */
+	const char *service_ranges, *node_ports;
+	int64_t event_ttl_s; /* 0: an hour */
 	struct pipeline_hooks hooks;
 };
 
 /* Makes the caches of all resources of the table known to the cacher. */
-struct pipeline *pipeline_new(const struct pipeline_options *o);
+int pipeline_new(const struct pipeline_options *o, struct pipeline **ret, struct err *err);
 /* After the last request has ended. */
 void pipeline_free(struct pipeline *p);
 /* Hooks may be set until the first request is served. */

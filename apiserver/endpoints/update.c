@@ -2,6 +2,7 @@
 /* UPDATE (PUT), and what UPDATE and PATCH do alike once the new object is known. */
 #include "apiserver/endpoints/call.h"
 #include "apiserver/endpoints/list_options.h"
+#include "apiserver/endpoints/services.h"
 
 /* --- the common part ------------------------------------------------------------------------- */
 
@@ -28,24 +29,26 @@ static bool completes_deletion(const struct call *c, const struct object *obj,
 	       OBJECT_MSG(obj, CoreV1__Namespace)->spec->n_finalizers == 0;
 }
 
+static void allocated(struct call *c, const struct status *refusal)
+{
+	if (refusal)
+		mutation_refuse(mutation_of(c), refusal);
+	else
+		mutation_put(mutation_of(c), c->admission.obj);
+}
+
 static void validated(struct call *c)
 {
 	struct mutation *m = mutation_of(c);
-	struct field_errors errs = field_errors_in(c->a);
 
 	if (completes_deletion(c, c->admission.obj, &m->old)) {
 		m->obj = *c->admission.obj;
 		mutation_delete(m);
-		return;
+	} else if (services_is(c)) {
+		services_allocate(c, c->admission.obj, &m->old, allocated);
+	} else {
+		mutation_put(m, c->admission.obj);
 	}
-	if (c->st->allocate && !c->info->parent) {
-		c->st->allocate(&c->ctx, c->admission.obj, &m->old, &errs);
-		if (errs.n) {
-			mutation_refuse(m, call_invalid(c, c->admission.obj, &errs));
-			return;
-		}
-	}
-	mutation_put(m, c->admission.obj);
 }
 
 static void mutated(struct call *c)

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "apiserver/storage/cacher_impl.h"
 
+#include "apiserver/storage/compactor.h"
 #include "common/base/clock.h"
 #include "common/base/log.h"
 
@@ -448,6 +449,7 @@ struct cacher *cacher_new(const struct cacher_options *o)
 		abort();
 	c->store = o->store;
 	c->loop = o->state_loop;
+	c->no_compaction = o->no_compaction;
 	c->ring_bytes = o->ring_bytes ? o->ring_bytes : RING_BYTES;
 	buf_printf(&prefix, "%s/", o->prefix ? o->prefix : "/registry");
 	c->prefix_len = prefix.len;
@@ -464,6 +466,8 @@ struct cacher *cacher_new(const struct cacher_options *o)
 void cacher_start(struct cacher *c)
 {
 	loop_timer_start(&c->sweep, SWEEP_MS);
+	if (!c->no_compaction)
+		c->compactor = compactor_new(c->store, c->loop, 0);
 	relist(c);
 }
 
@@ -474,6 +478,7 @@ void cacher_free(struct cacher *c)
 	c->stopping = true;
 	loop_timer_stop(&c->retry);
 	loop_timer_stop(&c->sweep);
+	compactor_free(c->compactor);
 	store_watch_free(c->watch);
 	cacher_fresh_deinit(c);
 	MAP_FOREACH (&c->resources, slot)
@@ -494,6 +499,11 @@ bool cacher_ready(const struct cacher *c)
 int64_t cacher_revision(const struct cacher *c)
 {
 	return atomic_load(&((struct cacher *)c)->revision);
+}
+
+struct loop *cacher_loop(const struct cacher *c)
+{
+	return c->loop;
 }
 
 struct store_client *cacher_store(struct cacher *c)

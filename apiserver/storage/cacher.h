@@ -27,6 +27,7 @@ struct cacher_options {
 	struct loop *state_loop;
 	const char *prefix; /* NULL: "/registry" */
 	size_t ring_bytes;  /* 0: a default; a resource's limit */
+	bool no_compaction; /* the store is compacted every five minutes unless this is set */
 };
 
 struct cacher *cacher_new(const struct cacher_options *o);
@@ -73,6 +74,8 @@ void cacher_fresh(struct cacher *c, struct loop *loop, int64_t revision, uint32_
 /* The key of an object in the store: "<prefix>/<key_prefix>/" and the key below it. */
 void cacher_key(const struct cacher_resource *r, struct slice below, struct buf *ret);
 
+/* The state loop. */
+struct loop *cacher_loop(const struct cacher *c);
 /* The store client, for writes and reads of old revisions. */
 struct store_client *cacher_store(struct cacher *c);
 

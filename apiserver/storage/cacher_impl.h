@@ -72,6 +72,8 @@ struct cacher {
 
 	/* The state loop's. */
 	struct store_watch *watch;
+	struct compactor *compactor;
+	bool no_compaction;
 	struct loop_timer retry, sweep;
 	struct buf list_at; /* where the next page of the list starts */
 	int64_t list_revision;

@@ -297,7 +297,8 @@ static void start_cacher(void *arg)
 static void world_start(struct world *w)
 {
 	assert_int_equal(loop_thread_start(&w->state, "state"), 0);
-	w->c = cacher_new(&(struct cacher_options){.store = T.store, .state_loop = &w->state.loop});
+	w->c = cacher_new(&(struct cacher_options){
+	    .store = T.store, .state_loop = &w->state.loop, .no_compaction = true});
 	loop_post(&w->state.loop, start_cacher, w->c);
 }
 
