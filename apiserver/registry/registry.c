@@ -240,6 +240,8 @@ void registry_table_row(const struct strategy_ctx *ctx, const struct strategy *s
 	*ret = (struct table_row){0};
 	if (st->table_row) {
 		st->table_row(ctx, obj, ret);
+		/* A row has as many cells as its table has columns. */
+		ret->n_cells = MIN(ret->n_cells, obj->res->columns->n_columns);
 		return;
 	}
 	rfc3339_format(

@@ -384,7 +384,7 @@ static void check_conditions(errs_t errs, const BatchV1__JobStatus *s)
 		                   "cannot set Complete=True and Failed=true conditions");
 	if (complete && !condition(s, "SuccessCriteriaMet"))
 		field_invalid_json(
-		    errs, p, "null",
+		    errs, p, NULL,
 		    "cannot set Complete=True condition without the SuccessCriteriaMet "
 		    "condition");
 	if (failed && !condition(s, "FailureTarget"))
