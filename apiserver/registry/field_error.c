@@ -76,7 +76,7 @@ char *field_quote(struct arena *a, const char *str)
 			o += n;
 			s += n - 1;
 		} else if (*s < 0x20 || *s >= 0x7f) {
-			o += sprintf(o, "\\x%02x", *s);
+			o += snprintf(o, 5, "\\x%02x", *s);
 		} else {
 			*o++ = (char)*s;
 		}
