@@ -91,7 +91,7 @@ static const struct refusal *find(struct admission *ad, const CoreV1__PodSpec *s
 const struct refusal *runtime_class_mutate(struct admission *ad)
 {
 	CoreV1__Pod *pod = admission_pod(ad);
-	const NodeV1__RuntimeClass *rc;
+	const NodeV1__RuntimeClass *rc = NULL;
 	const struct refusal *r;
 
 	if (!pod || ad->at->op != ADMIT_CREATE || !pod->spec->runtime_class_name)
