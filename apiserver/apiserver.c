@@ -22,6 +22,7 @@ enum {
 	STORE_LOST_MS = 10000, /* silence after which the health check fails */
 	STOP_GRACE_MS = 2000,  /* for answers that are on their way when the server stops */
 	STOP_POLL_MS = 20,
+	CERT_WATCH_MS = 60000,
 };
 
 /* An empty flag is no file. */
@@ -272,22 +273,44 @@ static int own_certificate(struct apiserver *s, const char **ret_cert, const cha
 	                           clock_real_ns() / 1000000000, s->arena, ret_cert, ret_key, err);
 }
 
+/* A renewed certificate is served to new connections; one that does not fit its key yet (the files
+ * are written one after the other) is looked at again when the second file changes. */
+static void on_certificate_changed(void *arg)
+{
+	struct apiserver *s = arg;
+	struct err err = ERR_INIT;
+
+	if (tls_context_reload(s->tls, &err) < 0)
+		log_error(&err, "Could not load the renewed serving certificate");
+	else
+		log_info("Loaded the renewed serving certificate");
+}
+
 static int start_tls(struct apiserver *s, struct tls_options *tls, struct err *err)
 {
 	static const char *const alpn[] = {"h2", "http/1.1", NULL};
 	const struct apiserver_options *o = s->options;
 	int r = 0;
 
-	*tls = (struct tls_options){.server = true,
-	                            .cert_file = or_null(o->tls_cert_file),
-	                            .key_file = or_null(o->tls_key_file),
-	                            .ca_file = or_null(o->client_ca_file),
-	                            .client_auth = TLS_CLIENT_AUTH_REQUEST,
-	                            .alpn = alpn,
-	                            .min_version = or_null(o->tls_min_version)};
+	*tls =
+	    (struct tls_options){.server = true,
+	                         .cert_file = or_null(o->tls_cert_file),
+	                         .key_file = or_null(o->tls_key_file),
+	                         .ca_file = or_null(o->client_ca_file),
+	                         .client_auth = TLS_CLIENT_AUTH_REQUEST,
+	                         .alpn = alpn,
+	                         .min_version = or_null(o->tls_min_version),
+	                         .cipher_suites = or_null(join(s->arena, &o->tls_cipher_suites))};
 	if (!tls->cert_file)
 		r = own_certificate(s, &tls->cert_file, &tls->key_file, err);
-	return r < 0 ? r : tls_context_new(tls, &s->tls, err);
+	if (!r)
+		r = tls_context_new(tls, &s->tls, err);
+	if (!r) {
+		const char *files[] = {tls->cert_file, tls->key_file, tls->ca_file};
+		file_watch_start(&s->cert_watch, &s->daemon->loop, files, ARRAY_LEN(files),
+		                 CERT_WATCH_MS, on_certificate_changed, s);
+	}
+	return r;
 }
 
 static int start_front_loops(struct apiserver *s, struct err *err)
@@ -460,6 +483,7 @@ static void on_withdrawn(void *arg)
 void apiserver_stop(struct apiserver *s)
 {
 	loop_timer_stop(&s->store_probe);
+	file_watch_stop(&s->cert_watch);
 	if (s->bootstrap)
 		bootstrap_stop(s->bootstrap, on_withdrawn, s);
 	else

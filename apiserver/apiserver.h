@@ -8,6 +8,7 @@
  * members of struct apiserver that come before it. */
 #include "apiserver/options.h"
 #include "common/daemon/daemon.h"
+#include "common/daemon/file_watch.h"
 #include "common/net/http_server.h"
 #include <stdatomic.h>
 
@@ -35,6 +36,7 @@ struct apiserver {
 	struct bootstrap *bootstrap;
 
 	struct tls_context *tls;
+	struct file_watch cert_watch;
 	struct http_front *front;
 	struct grpc_front *grpc; /* NULL: not served */
 	struct loop_thread *fronts;

@@ -22,8 +22,7 @@ struct apiserver_options {
 	int64_t sa_max_expiration_ms;
 	bool sa_extend_expiration;
 	const char *proxy_ca_file;
-	flag_list proxy_allowed_names, proxy_username_headers, proxy_group_headers,
-	    proxy_extra_headers;
+	flag_list proxy_allowed_names;
 	const char *proxy_client_cert_file, *proxy_client_key_file;
 	/* authorization and admission */
 	flag_list authorization_modes, admission_enable, admission_disable;

@@ -205,6 +205,49 @@ static int set_verification(SSL_CTX *ctx, const struct tls_options *o, struct er
 	return 0;
 }
 
+/* OpenSSL's name of a suite that IANA calls `name`; NULL: there is none. */
+static const char *openssl_name(SSL_CTX *ctx, struct slice name)
+{
+	STACK_OF(SSL_CIPHER) *all = SSL_CTX_get_ciphers(ctx);
+
+	for (int i = 0; i < sk_SSL_CIPHER_num(all); i++) {
+		const SSL_CIPHER *c = sk_SSL_CIPHER_value(all, i);
+		const char *standard = SSL_CIPHER_standard_name(c);
+		if (slice_eq_str(name, SSL_CIPHER_get_name(c)) ||
+		    (standard && slice_eq_str(name, standard)))
+			return SSL_CIPHER_get_name(c);
+	}
+	return NULL;
+}
+
+static int set_ciphers(SSL_CTX *ctx, const char *suites, struct err *err)
+{
+	_cleanup_buf_ struct buf list = BUF_INIT;
+
+	if (!suites)
+		return SSL_CTX_set_cipher_list(ctx, default_ciphers) == 1
+		           ? 0
+		           : tls_err(err, ERR_INTERNAL, "cipher suites");
+	if (SSL_CTX_set_cipher_list(ctx, "ALL") != 1)
+		return tls_err(err, ERR_INTERNAL, "cipher suites");
+	for (const char *at = suites; *at;) {
+		size_t n = strcspn(at, ",");
+		struct slice name = slice_of(at, n);
+		const char *ours = openssl_name(ctx, name);
+		if (!ours)
+			return err_set(err, ERR_BAD_REQUEST,
+			               "cipher suite %.*s is not known or not supported",
+			               SLICE_FMT(name));
+		/* Those of TLS 1.3 are on in any case and not in this list. */
+		if (strncmp(ours, "TLS_", 4) != 0)
+			buf_printf(&list, "%s%s", list.len ? ":" : "", ours);
+		at += n + (at[n] == ',');
+	}
+	if (SSL_CTX_set_cipher_list(ctx, list.len ? (const char *)list.data : default_ciphers) != 1)
+		return tls_err(err, ERR_BAD_REQUEST, "cipher suites");
+	return 0;
+}
+
 static int build_ctx(struct tls_context *c, SSL_CTX **ret, struct err *err)
 {
 	const struct tls_options *o = &c->options;
@@ -224,17 +267,17 @@ static int build_ctx(struct tls_context *c, SSL_CTX **ret, struct err *err)
 	/* Certificates of clients must be asked for on every connection. */
 	SSL_CTX_set_num_tickets(ctx, 0);
 	SSL_CTX_set_options(ctx, SSL_OP_NO_TICKET);
-	if (SSL_CTX_set_cipher_list(ctx, o->cipher_suites ? o->cipher_suites : default_ciphers) !=
-	    1)
-		return tls_err(err, ERR_BAD_REQUEST, "cipher suites");
+	int r = set_ciphers(ctx, o->cipher_suites, err);
+	if (r < 0)
+		return r;
 	if (has_pem(o->cert_file, o->cert_pem)) {
-		int r = load_pair(ctx, o, err);
+		r = load_pair(ctx, o, err);
 		if (r < 0)
 			return r;
 	} else if (o->server) {
 		return err_set(err, ERR_BAD_REQUEST, "a TLS server needs a certificate");
 	}
-	int r = set_verification(ctx, o, err);
+	r = set_verification(ctx, o, err);
 	if (r < 0)
 		return r;
 	if (c->alpn_wire_len && o->server)

@@ -31,7 +31,9 @@ struct tls_options {
 	const char *server_name;   /* clients: instead of the host (SNI and verification) */
 	const char *const *alpn;   /* preferred first, ends in NULL; NULL: none */
 	const char *min_version;   /* "VersionTLS12" (default) or "VersionTLS13" */
-	const char *cipher_suites; /* OpenSSL list for TLS 1.2; NULL: forward secret AEADs */
+	/* For TLS 1.2: names as IANA's registry or OpenSSL spells them, separated by commas; NULL:
+	 * forward secret AEADs. */
+	const char *cipher_suites;
 };
 
 int tls_context_new(const struct tls_options *o, struct tls_context **ret, struct err *err);
