@@ -462,6 +462,7 @@ static void on_doors_closed(void *arg)
 {
 	struct apiserver *s = arg;
 
+	log_v(2, "Front door closed", LOG_INT("left", s->doors_open - 1));
 	if (--s->doors_open)
 		return;
 	loop_timer_init(&s->drain, &s->daemon->loop, on_drained, s);
@@ -474,6 +475,7 @@ static void on_withdrawn(void *arg)
 	struct apiserver *s = arg;
 	struct loop *loop = &s->daemon->loop;
 
+	log_v(2, "Withdrawn from the cluster, closing the front doors");
 	s->doors_open = s->grpc ? 2 : 1;
 	http_server_stop(http_front_server(s->front), STOP_GRACE_MS, loop, on_doors_closed, s);
 	if (s->grpc)
