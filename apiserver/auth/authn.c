@@ -8,30 +8,6 @@
 
 #define CREDENTIAL_ID "authentication.kubernetes.io/credential-id"
 
-/* --- users ------------------------------------------------------------------------------------ */
-
-bool user_in_group(const struct user_info *u, const char *group)
-{
-	for (size_t i = 0; i < u->n_groups; i++)
-		if (strcmp(u->groups[i], group) == 0)
-			return true;
-	return false;
-}
-
-struct user_info user_authenticated(struct user_info u, struct arena *a)
-{
-	if (user_in_group(&u, "system:authenticated") ||
-	    user_in_group(&u, "system:unauthenticated"))
-		return u;
-	const char **groups = arena_array(a, const char *, u.n_groups + 1);
-
-	if (u.n_groups)
-		memcpy(groups, u.groups, u.n_groups * sizeof(*groups));
-	groups[u.n_groups++] = "system:authenticated";
-	u.groups = groups;
-	return u;
-}
-
 static struct user_info anonymous_user(void)
 {
 	static const char *const groups[] = {"system:unauthenticated"};

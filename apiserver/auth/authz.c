@@ -6,49 +6,6 @@
 #include "proto/pb_decode.h"
 #include "proto/resource_table.h"
 
-const char *auth_node_name(const struct user_info *u)
-{
-	static const char PREFIX[] = "system:node:";
-
-	if (strncmp(u->name, PREFIX, sizeof(PREFIX) - 1) != 0 || !u->name[sizeof(PREFIX) - 1] ||
-	    !user_in_group(u, "system:nodes"))
-		return NULL;
-	return u->name + sizeof(PREFIX) - 1;
-}
-
-/* --- texts -------------------------------------------------------------------------------------
- */
-
-const char *auth_forbidden_text(const struct authz_attributes *at, struct arena *arena)
-{
-	const char *slash = at->subresource[0] ? "/" : "";
-
-	if (!at->is_resource)
-		return arena_printf(arena, "User \"%s\" cannot %s path \"%s\"", at->user->name,
-		                    at->verb, at->path);
-	if (at->ns[0])
-		return arena_printf(arena,
-		                    "User \"%s\" cannot %s resource \"%s%s%s\" in API group \"%s\" "
-		                    "in the namespace \"%s\"",
-		                    at->user->name, at->verb, at->resource, slash, at->subresource,
-		                    at->group, at->ns);
-	return arena_printf(arena,
-	                    "User \"%s\" cannot %s resource \"%s%s%s\" in API group \"%s\" at the "
-	                    "cluster scope",
-	                    at->user->name, at->verb, at->resource, slash, at->subresource,
-	                    at->group);
-}
-
-const struct status *auth_forbidden(const struct authz_attributes *at, const char *reason,
-                                    struct arena *a)
-{
-	const char *why = auth_forbidden_text(at, a);
-
-	if (reason && *reason)
-		why = arena_printf(a, "%s: %s", why, reason);
-	return status_forbidden(a, at->group, at->resource, at->name, why);
-}
-
 /* --- deciding ------------------------------------------------------------------------------------
  */
 
