@@ -13,8 +13,8 @@
 
 enum {
 	BATCH_MAX = 1000,
-	CHECKPOINT_MS = 100,
-	CHECKPOINT_ENTRIES = 10000,
+	CHECKPOINT_MS = 1000,
+	CHECKPOINT_ENTRIES = 50000,
 	COMPACT_BUDGET = 500, /* changes looked at between batches */
 	RETRY_MS = 1000,
 };
