@@ -4,8 +4,9 @@
 /* Compaction at C keeps, of each key, what a reader at C or later can see: its newest change at or
  * before C, unless that is a deletion before C. A change is superseded by the next one of its key,
  * so it is enough to walk the changes of (previous C, C] in order: each erases the one before it,
- * and itself when it is a deletion. The walk begins at the previous C itself, whose deletions were
- * kept for watchers. The work grows with the changes, not with the keys that live.
+ * and itself, with the key's place in the index, when it is a deletion. The walk begins at the
+ * previous C itself, whose deletions were kept for watchers. The work grows with the changes, not
+ * with the keys that live.
  *
  * KV_META "compact walk": main(8) sub(8) of the next change to look at; absent: done. */
 
@@ -30,60 +31,44 @@ int mvcc_compact(struct mvcc *m, int64_t revision)
 	return 0;
 }
 
-static int erase(struct mvcc *m, struct slice history, struct revision rev)
+static int erase(struct mvcc *m, struct revision rev)
 {
 	uint8_t b[REVISION_BYTES];
 	int r = kv_del(m->kv, KV_REV, revision_encode(rev, b));
-	return r ? r : kv_del(m->kv, KV_HISTORY, history);
+	return r == -ERR_NOT_FOUND ? 0 : r;
 }
 
-/* Erases the change before this one of the same key. */
-static int erase_previous(struct mvcc *m, struct slice key, int64_t main)
+/* The key is gone from the index unless it has come back since. */
+static int erase_key(struct mvcc *m, struct slice key, struct revision rev)
 {
-	struct slice want = history_key(key, main, &m->history), prefix, found;
-	int64_t at;
-	struct revision rev;
-	_cleanup_buf_ struct buf old = BUF_INIT;
-	{
-		_cleanup_kv_cursor_ struct kv_cursor c;
-		int r = kv_cursor_open(m->kv, KV_HISTORY, &c);
-		if (!r)
-			r = kv_cursor_seek(&c, want);
-		if (r && r != -ERR_NOT_FOUND)
-			return r;
-		r = kv_cursor_prev(&c);
-		if (r)
-			return r == -ERR_NOT_FOUND ? 0 : r;
-		history_split(want, &prefix, &at);
-		if (!history_split(c.key, &found, &at) || c.value.len != 9)
-			return -ERR_CORRUPT;
-		if (!slice_eq(found, prefix))
-			return 0;
-		rev = (struct revision){at, (int64_t)get_be64(c.value.data)};
-		buf_slice(&old, c.key);
-	}
-	return erase(m, buf_view(&old), rev);
+	struct slice v;
+	struct index_entry e;
+	int r = kv_get(m->kv, KV_INDEX, key, &v);
+	if (r)
+		return r;
+	if (!index_decode(v, &e))
+		return -ERR_CORRUPT;
+	return revision_cmp(e.rev, rev) ? 0 : kv_del(m->kv, KV_INDEX, key);
 }
 
 /* The change at or after `at` that compaction has to look at; -ERR_NOT_FOUND: none is left. */
-static int walk_find(struct mvcc *m, struct revision *at, bool *ret_deleted, struct buf *key)
+static int walk_find(struct mvcc *m, struct revision at, struct record *ret)
 {
 	_cleanup_kv_cursor_ struct kv_cursor c;
 	uint8_t b[REVISION_BYTES];
-	struct record rec;
 	int r = kv_cursor_open(m->kv, KV_REV, &c);
 	if (!r)
-		r = kv_cursor_seek(&c, revision_encode(*at, b));
+		r = kv_cursor_seek(&c, revision_encode(at, b));
 	if (r)
 		return r;
-	if (!record_decode(c.key, c.value, &rec))
+	if (!record_decode(c.key, c.value, ret))
 		return -ERR_CORRUPT;
-	if (rec.rev.main > m->compacted)
+	if (ret->rev.main > m->compacted)
 		return -ERR_NOT_FOUND;
-	*at = rec.rev;
-	*ret_deleted = rec.deleted;
-	buf_clear(key);
-	buf_slice(key, rec.key);
+	/* What is erased next may move the bytes of the key. */
+	buf_clear(&m->key);
+	buf_slice(&m->key, ret->key);
+	ret->key = buf_view(&m->key);
 	return 0;
 }
 
@@ -91,7 +76,6 @@ int mvcc_compact_some(struct mvcc *m, unsigned budget, bool *ret_done)
 {
 	struct slice v;
 	struct revision at;
-	_cleanup_buf_ struct buf key = BUF_INIT;
 	*ret_done = true;
 	int r = kv_get(m->kv, KV_META, WALK, &v);
 	if (r)
@@ -99,17 +83,20 @@ int mvcc_compact_some(struct mvcc *m, unsigned budget, bool *ret_done)
 	if (!revision_decode(v, &at))
 		return -ERR_CORRUPT;
 	for (; budget; budget--) {
-		bool deleted;
-		r = walk_find(m, &at, &deleted, &key);
+		struct record rec;
+		r = walk_find(m, at, &rec);
 		if (r == -ERR_NOT_FOUND)
 			return kv_del(m->kv, KV_META, WALK);
-		if (!r)
-			r = erase_previous(m, buf_view(&key), at.main);
-		if (!r && deleted && at.main < m->compacted)
-			r = erase(m, history_key(buf_view(&key), at.main, &m->history), at);
+		if (!r && rec.previous.main)
+			r = erase(m, rec.previous);
+		if (!r && rec.deleted && rec.rev.main < m->compacted) {
+			r = erase_key(m, rec.key, rec.rev);
+			if (!r)
+				r = erase(m, rec.rev);
+		}
 		if (r)
 			return r == -ERR_NOT_FOUND ? -ERR_CORRUPT : r;
-		at.sub++;
+		at = (struct revision){rec.rev.main, rec.rev.sub + 1};
 	}
 	*ret_done = false;
 	uint8_t b[REVISION_BYTES];

@@ -15,8 +15,7 @@
 enum kv_table {
 	KV_META,
 	KV_REV,        /* revision -> record */
-	KV_INDEX,      /* key -> where its live version is, and what is known of it */
-	KV_HISTORY,    /* key, revision -> sub revision and whether it is a deletion */
+	KV_INDEX,      /* key -> where its newest version is, and what is known of it */
 	KV_LEASE,      /* lease id -> granted and remaining seconds */
 	KV_LEASE_KEYS, /* lease id, key -> nothing */
 	KV_TABLES,

@@ -67,12 +67,12 @@ static struct slice lease_key(int64_t id, struct slice key, struct buf *out)
 
 int lease_attach(struct mvcc *m, int64_t id, struct slice key)
 {
-	return kv_put(m->kv, KV_LEASE_KEYS, lease_key(id, key, &m->history), SLICE_EMPTY);
+	return kv_put(m->kv, KV_LEASE_KEYS, lease_key(id, key, &m->key), SLICE_EMPTY);
 }
 
 int lease_detach(struct mvcc *m, int64_t id, struct slice key)
 {
-	int r = kv_del(m->kv, KV_LEASE_KEYS, lease_key(id, key, &m->history));
+	int r = kv_del(m->kv, KV_LEASE_KEYS, lease_key(id, key, &m->key));
 	return r == -ERR_NOT_FOUND ? 0 : r;
 }
 

@@ -73,7 +73,7 @@ int mvcc_open(struct mvcc *m, struct kv_txn *kv)
 void mvcc_close(struct mvcc *m)
 {
 	buf_deinit(&m->record);
-	buf_deinit(&m->history);
+	buf_deinit(&m->key);
 }
 
 int mvcc_save(struct mvcc *m)
@@ -105,7 +105,7 @@ static int index_find(struct kv_txn *kv, struct slice key, struct index_entry *r
 	return index_decode(v, ret) ? 0 : -ERR_CORRUPT;
 }
 
-static int record_find(struct kv_txn *kv, struct revision rev, struct record *ret)
+int mvcc_record(struct kv_txn *kv, struct revision rev, struct record *ret)
 {
 	uint8_t b[REVISION_BYTES];
 	struct slice k = revision_encode(rev, b), v;
@@ -115,68 +115,64 @@ static int record_find(struct kv_txn *kv, struct revision rev, struct record *re
 	return record_decode(k, v, ret) ? 0 : -ERR_CORRUPT;
 }
 
+/* What the index points at must be there. */
+static int record_of(struct kv_txn *kv, const struct index_entry *e, struct record *ret)
+{
+	int r = mvcc_record(kv, e->rev, ret);
+	return r == -ERR_NOT_FOUND ? -ERR_CORRUPT : r;
+}
+
 int mvcc_get(struct mvcc *m, struct slice key, struct record *ret)
 {
 	struct index_entry e;
 	int r = index_find(m->kv, key, &e);
 	if (r)
 		return r;
-	r = record_find(m->kv, e.rev, ret);
-	return r == -ERR_NOT_FOUND ? -ERR_CORRUPT : r;
+	return e.version ? record_of(m->kv, &e, ret) : -ERR_NOT_FOUND;
 }
 
-/* Writes the change into KV_REV and KV_HISTORY after telling the sink. */
+/* Writes the change after telling the sink. */
 static int change_write(struct mvcc *m, const struct record *now, const struct index_entry *old)
 {
+	int r;
 	if (m->sink.change) {
 		struct record previous;
-		bool has = false;
-		if (old && m->sink.want_previous) {
-			int r = record_find(m->kv, old->rev, &previous);
-			if (r)
-				return r == -ERR_NOT_FOUND ? -ERR_CORRUPT : r;
-			has = true;
-		}
-		m->sink.change(m->sink.arg, now, has ? &previous : NULL);
+		bool tell = old && old->version && m->sink.want_previous;
+		r = tell ? record_of(m->kv, old, &previous) : 0;
+		if (r)
+			return r;
+		m->sink.change(m->sink.arg, now, tell ? &previous : NULL);
 	}
-	uint8_t rev[REVISION_BYTES], place[9];
-	int r =
-	    kv_put(m->kv, KV_REV, revision_encode(now->rev, rev), record_encode(now, &m->record));
-	if (r)
-		return r;
-	put_be64(place, (uint64_t)now->rev.sub);
-	place[8] = now->deleted ? RECORD_DELETED : 0;
-	r = kv_put(m->kv, KV_HISTORY, history_key(now->key, now->rev.main, &m->history),
-	           slice_of(place, sizeof(place)));
+	uint8_t rev[REVISION_BYTES], entry[INDEX_BYTES];
+	r = kv_put(m->kv, KV_REV, revision_encode(now->rev, rev), record_encode(now, &m->record));
 	if (r)
 		return r;
 	m->changes++;
-	return 0;
+	struct index_entry e = {now->rev, now->create, now->version, now->lease};
+	return kv_put(m->kv, KV_INDEX, now->key, index_encode(&e, entry));
 }
 
 int mvcc_put(struct mvcc *m, struct slice key, struct slice value, int64_t lease)
 {
-	struct index_entry old;
+	struct index_entry old = {0};
 	int r = index_find(m->kv, key, &old);
 	if (r && r != -ERR_NOT_FOUND)
 		return r;
-	bool exists = !r;
-	struct record now = {.rev = {m->revision + 1, m->changes}, .key = key, .value = value};
-	now.lease = lease;
-	now.create = exists ? old.create : now.rev.main;
-	now.version = exists ? old.version + 1 : 1;
-	r = change_write(m, &now, exists ? &old : NULL);
-	if (r)
-		return r;
-	if (exists && old.lease && old.lease != lease)
+	struct record now = {
+	    .rev = {m->revision + 1, m->changes},
+	    .previous = old.rev,
+	    .create = old.version ? old.create : m->revision + 1,
+	    .version = old.version + 1,
+	    .lease = lease,
+	    .key = key,
+	    .value = value,
+	};
+	r = change_write(m, &now, r ? NULL : &old);
+	if (!r && old.lease && old.lease != lease)
 		r = lease_detach(m, old.lease, key);
-	if (!r && lease && (!exists || old.lease != lease))
+	if (!r && lease && old.lease != lease)
 		r = lease_attach(m, lease, key);
-	if (r)
-		return r;
-	uint8_t b[INDEX_BYTES];
-	struct index_entry e = {now.rev, now.create, now.version, now.lease};
-	return kv_put(m->kv, KV_INDEX, key, index_encode(&e, b));
+	return r;
 }
 
 int mvcc_delete(struct mvcc *m, struct slice key)
@@ -185,11 +181,16 @@ int mvcc_delete(struct mvcc *m, struct slice key)
 	int r = index_find(m->kv, key, &old);
 	if (r)
 		return r;
-	struct record now = {.rev = {m->revision + 1, m->changes}, .deleted = true, .key = key};
+	if (!old.version)
+		return -ERR_NOT_FOUND;
+	struct record now = {
+	    .rev = {m->revision + 1, m->changes},
+	    .previous = old.rev,
+	    .deleted = true,
+	    .key = key,
+	};
 	r = change_write(m, &now, &old);
-	if (!r && old.lease)
-		r = lease_detach(m, old.lease, key);
-	return r ? r : kv_del(m->kv, KV_INDEX, key);
+	return !r && old.lease ? lease_detach(m, old.lease, key) : r;
 }
 
 int mvcc_check_revision(const struct mvcc *m, int64_t revision)
@@ -219,27 +220,17 @@ int mvcc_changes(struct kv_txn *kv, int64_t from, mvcc_emit emit, void *arg)
 	return r == -ERR_NOT_FOUND ? 0 : r;
 }
 
-int mvcc_previous(struct kv_txn *kv, struct slice key, int64_t main, struct buf *scratch,
-                  struct record *ret)
+int mvcc_previous(struct kv_txn *kv, const struct record *change, struct record *ret)
 {
-	_cleanup_kv_cursor_ struct kv_cursor c;
-	int r = kv_cursor_open(kv, KV_HISTORY, &c);
-	if (r)
-		return r;
-	struct slice want = history_key(key, main, scratch), prefix, found;
-	int64_t at;
-	r = kv_cursor_seek(&c, want);
-	if (r && r != -ERR_NOT_FOUND)
-		return r;
-	r = kv_cursor_prev(&c);
-	if (r)
-		return r;
-	history_split(want, &prefix, &at);
-	if (!history_split(c.key, &found, &at) || c.value.len != 9)
-		return -ERR_CORRUPT;
-	if (!slice_eq(found, prefix) || (c.value.data[8] & RECORD_DELETED))
+	struct record rec;
+	if (!change->previous.main)
 		return -ERR_NOT_FOUND;
-	return record_find(kv, (struct revision){at, (int64_t)get_be64(c.value.data)}, ret);
+	int r = mvcc_record(kv, change->previous, &rec);
+	if (!r && rec.deleted)
+		r = -ERR_NOT_FOUND;
+	if (!r)
+		*ret = rec;
+	return r;
 }
 
 int mvcc_hash(struct mvcc *m, int64_t revision, uint64_t *ret)

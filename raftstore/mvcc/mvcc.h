@@ -24,7 +24,7 @@ struct mvcc {
 	int64_t compacted; /* revisions below are gone; 0: none */
 	int64_t changes;   /* of the transaction that runs */
 	struct mvcc_sink sink;
-	struct buf record, history; /* scratch */
+	struct buf record, key; /* scratch */
 };
 
 /* Keys [key, end); has_end false: the one key; an end of one 0 byte: all from key on. */
@@ -55,7 +55,7 @@ static inline int64_t mvcc_now(const struct mvcc *m)
 int mvcc_get(struct mvcc *m, struct slice key, struct record *ret);
 /* The lease (0: none) must exist. */
 int mvcc_put(struct mvcc *m, struct slice key, struct slice value, int64_t lease);
-/* Deletes one live key, in KV_INDEX at present. */
+/* Deletes one key that is there. */
 int mvcc_delete(struct mvcc *m, struct slice key);
 
 enum mvcc_order { ORDER_NONE, ORDER_ASCEND, ORDER_DESCEND };
@@ -86,9 +86,10 @@ int mvcc_check_revision(const struct mvcc *m, int64_t revision);
 
 /* Changes from revision.main on, in order: emit gets each until it returns non-zero. */
 int mvcc_changes(struct kv_txn *kv, int64_t from, mvcc_emit emit, void *arg);
-/* The version of a key before a change of it; -ERR_NOT_FOUND: none, deleted or compacted. */
-int mvcc_previous(struct kv_txn *kv, struct slice key, int64_t main, struct buf *scratch,
-                  struct record *ret);
+/* The version before a change; -ERR_NOT_FOUND: none, a deletion, or compacted. */
+int mvcc_previous(struct kv_txn *kv, const struct record *change, struct record *ret);
+/* One change; -ERR_NOT_FOUND: compacted. */
+int mvcc_record(struct kv_txn *kv, struct revision rev, struct record *ret);
 
 /* The revision becomes the oldest readable one. COMPACTED, FUTURE_REVISION. Old versions are then
  * erased piece by piece. */

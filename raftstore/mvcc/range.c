@@ -8,7 +8,7 @@ struct range_run {
 	struct arena *arena;
 	mvcc_emit emit;
 	void *arg;
-	int64_t count, emitted;
+	int64_t revision, count, emitted;
 	bool collect; /* results are sorted or filtered before the limit counts */
 	bool values;
 	struct {
@@ -79,18 +79,44 @@ static int range_item(struct range_run *run, struct record *rec, bool has_value)
 	return run->emit(run->arg, rec);
 }
 
-static int range_present_item(struct range_run *run, struct slice key, struct slice value)
+/* Follows the chain of a key's changes from the newest one to the one at `revision`.
+ * -ERR_NOT_FOUND: the key was not there. */
+static int change_at(struct kv_txn *kv, struct revision newest, int64_t revision,
+                     struct record *ret)
+{
+	ret->previous = newest;
+	do {
+		struct revision at = ret->previous;
+		if (!at.main)
+			return -ERR_NOT_FOUND;
+		int r = mvcc_record(kv, at, ret);
+		if (r)
+			return r;
+	} while (ret->rev.main > revision);
+	return ret->deleted ? -ERR_NOT_FOUND : 0;
+}
+
+/* One key of the index, at the run's revision. */
+static int range_key(struct range_run *run, struct slice key, struct slice value)
 {
 	struct index_entry e;
+	struct record rec;
 	if (!index_decode(value, &e))
 		return -ERR_CORRUPT;
-	struct record rec = {.rev = e.rev, .create = e.create, .version = e.version};
+	if (e.rev.main > run->revision) {
+		int r = change_at(run->m->kv, e.rev, run->revision, &rec);
+		if (r)
+			return r == -ERR_NOT_FOUND ? 0 : r;
+		return range_item(run, &rec, true);
+	}
+	if (!e.version)
+		return 0;
+	rec = (struct record){.rev = e.rev, .create = e.create, .version = e.version, .key = key};
 	rec.lease = e.lease;
-	rec.key = key;
 	return range_item(run, &rec, false);
 }
 
-static int range_present(struct range_run *run)
+static int range_keys(struct range_run *run)
 {
 	const struct key_range *keys = &run->q->keys;
 	if (!keys->has_end) {
@@ -98,7 +124,7 @@ static int range_present(struct range_run *run)
 		int r = kv_get(run->m->kv, KV_INDEX, keys->key, &v);
 		if (r)
 			return r == -ERR_NOT_FOUND ? 0 : r;
-		return range_present_item(run, keys->key, v);
+		return range_key(run, keys->key, v);
 	}
 	_cleanup_kv_cursor_ struct kv_cursor c;
 	int r = kv_cursor_open(run->m->kv, KV_INDEX, &c);
@@ -107,95 +133,9 @@ static int range_present(struct range_run *run)
 	for (; !r; r = kv_cursor_next(&c)) {
 		if (!keys->unbounded && slice_cmp(c.key, keys->end) >= 0)
 			return 0;
-		r = range_present_item(run, c.key, c.value);
+		r = range_key(run, c.key, c.value);
 		if (r)
 			return r;
-	}
-	return r == -ERR_NOT_FOUND ? 0 : r;
-}
-
-enum { STEPS_BEFORE_SEEK = 8 };
-
-/* The cursor stands on the oldest change of the key with this prefix. Finds the newest one that is
- * not after `revision` and leaves the cursor on the first change of the next key.
- * *ret: main 0: the key was not there. Returns the cursor's state. */
-static int history_newest(struct kv_cursor *c, struct slice prefix, int64_t revision,
-                          struct buf *seek, struct revision *ret)
-{
-	*ret = (struct revision){0, 0};
-	int r = 0;
-	for (unsigned steps = 0;; steps++) {
-		struct slice p;
-		int64_t main;
-		if (!history_split(c->key, &p, &main) || c->value.len != 9)
-			return -ERR_CORRUPT;
-		if (!slice_eq(p, prefix))
-			return 0;
-		uint8_t b[8];
-		if (main > revision || steps == STEPS_BEFORE_SEEK) {
-			buf_clear(seek);
-			buf_slice(seek, prefix);
-			put_be64(b, main > revision ? (uint64_t)INT64_MAX : (uint64_t)revision);
-			buf_add(seek, b, sizeof(b));
-			r = kv_cursor_seek(c, buf_view(seek));
-			if (main > revision)
-				return r;
-			/* On the change at `revision`, or one after the newest wanted. */
-			if (r && r != -ERR_NOT_FOUND)
-				return r;
-			if (r || !slice_eq(c->key, buf_view(seek)))
-				r = kv_cursor_prev(c);
-			if (r)
-				return r;
-			continue;
-		}
-		bool deleted = c->value.data[8] & RECORD_DELETED;
-		*ret = deleted ? (struct revision){0, 0}
-		               : (struct revision){main, (int64_t)get_be64(c->value.data)};
-		r = kv_cursor_next(c);
-		if (r)
-			return r;
-	}
-}
-
-static int range_past_item(struct range_run *run, struct revision rev)
-{
-	uint8_t b[REVISION_BYTES];
-	struct slice k = revision_encode(rev, b), v;
-	struct record rec;
-	int r = kv_get(run->m->kv, KV_REV, k, &v);
-	if (r)
-		return r == -ERR_NOT_FOUND ? -ERR_CORRUPT : r;
-	if (!record_decode(k, v, &rec))
-		return -ERR_CORRUPT;
-	return range_item(run, &rec, true);
-}
-
-static int range_past(struct range_run *run, int64_t revision)
-{
-	const struct key_range *keys = &run->q->keys;
-	_cleanup_buf_ struct buf seek = BUF_INIT, prefix = BUF_INIT, key = BUF_INIT;
-	_cleanup_kv_cursor_ struct kv_cursor c;
-	int r = kv_cursor_open(run->m->kv, KV_HISTORY, &c);
-	if (!r)
-		r = kv_cursor_seek(&c, history_key(keys->key, 0, &seek));
-	while (!r) {
-		struct slice p;
-		int64_t main;
-		if (!history_split(c.key, &p, &main))
-			return -ERR_CORRUPT;
-		if (!key_range_has(keys, history_unescape(p, &key)))
-			return 0;
-		buf_clear(&prefix);
-		buf_slice(&prefix, p);
-		struct revision rev;
-		int at_end = history_newest(&c, buf_view(&prefix), revision, &seek, &rev);
-		if (at_end && at_end != -ERR_NOT_FOUND)
-			return at_end;
-		if (rev.main)
-			r = range_past_item(run, rev);
-		if (!r && at_end)
-			return 0;
 	}
 	return r == -ERR_NOT_FOUND ? 0 : r;
 }
@@ -258,8 +198,8 @@ int mvcc_range(struct mvcc *m, const struct mvcc_range *q, struct arena *a, mvcc
 	struct range_run run = {.m = m, .q = q, .arena = a, .emit = emit, .arg = arg};
 	run.collect = range_is_sorted(q) || range_is_filtered(q);
 	run.values = !q->keys_only || q->target == TARGET_VALUE;
-	bool present = q->revision <= 0 || q->revision == mvcc_now(m);
-	r = present ? range_present(&run) : range_past(&run, q->revision);
+	run.revision = q->revision > 0 ? q->revision : mvcc_now(m);
+	r = range_keys(&run);
 	if (!r && run.collect && !q->count_only)
 		r = range_emit_kept(&run);
 	if (r)

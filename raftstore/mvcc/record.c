@@ -49,7 +49,8 @@ struct slice record_encode(const struct record *r, struct buf *out)
 	put_be64(head + 1, (uint64_t)r->create);
 	put_be64(head + 9, (uint64_t)r->version);
 	put_be64(head + 17, (uint64_t)r->lease);
-	put_be32(head + 25, (uint32_t)r->key.len);
+	revision_encode(r->previous, head + 25);
+	put_be32(head + 41, (uint32_t)r->key.len);
 	buf_clear(out);
 	buf_reserve(out, sizeof(head) + r->key.len + r->value.len);
 	buf_add(out, head, sizeof(head));
@@ -63,13 +64,14 @@ bool record_decode(struct slice rev, struct slice in, struct record *ret)
 	struct record r;
 	if (!revision_decode(rev, &r.rev) || in.len < RECORD_HEAD_BYTES)
 		return false;
-	size_t key_len = get_be32(in.data + 25);
+	size_t key_len = get_be32(in.data + 41);
 	if (key_len > in.len - RECORD_HEAD_BYTES)
 		return false;
 	r.deleted = in.data[0] & RECORD_DELETED;
 	r.create = (int64_t)get_be64(in.data + 1);
 	r.version = (int64_t)get_be64(in.data + 9);
 	r.lease = (int64_t)get_be64(in.data + 17);
+	revision_decode(slice_of(in.data + 25, REVISION_BYTES), &r.previous);
 	r.key = slice_of(in.data + RECORD_HEAD_BYTES, key_len);
 	r.value = slice_skip(in, RECORD_HEAD_BYTES + key_len);
 	*ret = r;
@@ -94,44 +96,4 @@ bool index_decode(struct slice in, struct index_entry *ret)
 	ret->version = (int64_t)get_be64(in.data + 24);
 	ret->lease = (int64_t)get_be64(in.data + 32);
 	return true;
-}
-
-struct slice history_key(struct slice key, int64_t main, struct buf *out)
-{
-	buf_clear(out);
-	buf_reserve(out, key.len + 16);
-	for (size_t i = 0; i < key.len;) {
-		const uint8_t *zero = memchr(key.data + i, 0, key.len - i);
-		size_t n = zero ? (size_t)(zero - key.data) - i : key.len - i;
-		buf_add(out, key.data + i, n);
-		i += n;
-		if (zero) {
-			buf_add(out, "\0\xff", 2);
-			i++;
-		}
-	}
-	uint8_t tail[10] = {0, 1};
-	put_be64(tail + 2, (uint64_t)main);
-	buf_add(out, tail, sizeof(tail));
-	return buf_view(out);
-}
-
-bool history_split(struct slice in, struct slice *ret_prefix, int64_t *ret_main)
-{
-	if (in.len < 10)
-		return false;
-	*ret_prefix = slice_of(in.data, in.len - 8);
-	*ret_main = (int64_t)get_be64(in.data + in.len - 8);
-	return true;
-}
-
-struct slice history_unescape(struct slice prefix, struct buf *out)
-{
-	buf_clear(out);
-	for (size_t i = 0; i + 2 < prefix.len; i++) {
-		buf_byte(out, prefix.data[i]);
-		if (prefix.data[i] == 0)
-			i++;
-	}
-	return buf_view(out);
 }

@@ -3,16 +3,15 @@
 /* Revisions, and how MVCC's records look in the tables. Integers are big-endian where they are in
  * keys, so that bytes order as numbers, and in values too.
  *
- *   KV_REV       main(8) sub(8)              -> flags(1) create(8) version(8) lease(8)
- *                                               key length(4) key value
- *   KV_INDEX     key                         -> main(8) sub(8) create(8) version(8) lease(8)
- *   KV_HISTORY   escaped key, 0, 1, main(8)  -> sub(8) flags(1)
- *   KV_LEASE     id(8)                       -> granted(8) remaining(8)
- *   KV_LEASE_KEYS id(8) key                  -> nothing
- *   KV_META      name                        -> eight or sixteen bytes
+ *   KV_REV       main(8) sub(8) -> flags(1) create(8) version(8) lease(8) previous main(8) sub(8)
+ *                                  key length(4) key value
+ *   KV_INDEX     key            -> main(8) sub(8) create(8) version(8) lease(8)
+ *   KV_LEASE     id(8)          -> granted(8) remaining(8)
+ *   KV_LEASE_KEYS id(8) key     -> nothing
+ *   KV_META      name           -> eight or sixteen bytes
  *
- * In an escaped key every 0 byte is followed by 255, so that "0, 1" ends it and keys of which one
- * is a prefix of the other keep their order. */
+ * The changes of a key form a chain: the index leads to the newest one, and each tells where the
+ * one before it is, unless that has been erased by compaction. */
 #include "common/base/buf.h"
 #include "raftstore/mvcc/kv.h"
 
@@ -22,18 +21,19 @@ struct revision {
 	int64_t main, sub;
 };
 
-enum { REVISION_BYTES = 16, RECORD_HEAD_BYTES = 29, INDEX_BYTES = 40 };
+enum { REVISION_BYTES = 16, RECORD_HEAD_BYTES = 45, INDEX_BYTES = 40 };
 enum record_flags { RECORD_DELETED = 1 };
 
 /* One change of one key. Slices are borrowed. */
 struct record {
 	struct revision rev;
+	struct revision previous; /* the change before this one of the key; main 0: none */
 	bool deleted;
 	int64_t create, version, lease;
 	struct slice key, value;
 };
 
-/* The live version of a key. */
+/* The newest version of a key; version 0: it is deleted. */
 struct index_entry {
 	struct revision rev;
 	int64_t create, version, lease;
@@ -59,9 +59,3 @@ struct slice record_encode(const struct record *r, struct buf *out);
 bool record_decode(struct slice rev, struct slice in, struct record *ret);
 struct slice index_encode(const struct index_entry *e, uint8_t out[INDEX_BYTES]);
 bool index_decode(struct slice in, struct index_entry *ret);
-/* The key of a change in KV_HISTORY; main 0 sorts before all changes of the key. */
-struct slice history_key(struct slice key, int64_t main, struct buf *out);
-/* Splits such a key: the escaped key with its end mark, and main. */
-bool history_split(struct slice in, struct slice *ret_prefix, int64_t *ret_main);
-/* The key without its escapes. */
-struct slice history_unescape(struct slice prefix, struct buf *out);

@@ -16,7 +16,6 @@ struct chunk {
 	struct key_range keys;
 	bool previous, no_put, no_delete;
 	struct events events;
-	struct buf scratch;
 	size_t scanned;
 	int64_t main; /* of the change looked at last */
 	int64_t next; /* the watcher has everything before it */
@@ -41,7 +40,7 @@ static int chunk_add(void *arg, const struct record *rec)
 	struct record previous;
 	int r = -ERR_NOT_FOUND;
 	if (c->previous)
-		r = mvcc_previous(c->kv, rec->key, rec->rev.main, &c->scratch, &previous);
+		r = mvcc_previous(c->kv, rec, &previous);
 	if (r && r != -ERR_NOT_FOUND)
 		return r;
 	events_add(&c->events, rec, r ? NULL : &previous);
@@ -131,7 +130,6 @@ static void catch_up(struct watch_hub *h, struct watcher *w)
 	if (st->released)
 		watch_stream_delete(st);
 	events_deinit(&c.events);
-	buf_deinit(&c.scratch);
 }
 
 static void *watch_thread(void *arg)

@@ -8,8 +8,11 @@
 #include "raftstore/store/internal.h"
 
 static const char *const table_names[KV_TABLES] = {
-    [KV_META] = "meta",       [KV_REV] = "rev",     [KV_INDEX] = "idx",
-    [KV_HISTORY] = "history", [KV_LEASE] = "lease", [KV_LEASE_KEYS] = "lease_keys",
+    [KV_META] = "meta",
+    [KV_REV] = "rev",
+    [KV_INDEX] = "idx",
+    [KV_LEASE] = "lease",
+    [KV_LEASE_KEYS] = "lease_keys",
 };
 
 void db_name(uint64_t generation, char out[32])
