@@ -14,7 +14,7 @@
 enum {
 	BATCH_MAX = 1000,
 	CHECKPOINT_MS = 1000,
-	CHECKPOINT_ENTRIES = 50000,
+	CHECKPOINT_ENTRIES = 20000,
 	COMPACT_BUDGET = 500, /* changes looked at between batches */
 	RETRY_MS = 1000,
 };

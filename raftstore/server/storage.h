@@ -2,7 +2,7 @@
 #pragma once
 /* The storage thread: takes committed entries in batches, applies each batch in one transaction of
  * the store, then publishes the events, answers who waits and tells the loop. In idle moments it
- * erases what was compacted. Every 100 ms or 10 000 entries it begins a checkpoint, which the sync
+ * erases what was compacted. Every second or 20 000 entries it begins a checkpoint, which the sync
  * worker finishes.
  *
  * A batch whose transaction the disk refuses is tried again every second; until then the store
