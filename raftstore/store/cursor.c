@@ -261,7 +261,7 @@ static int leave_bucket(struct kv_cursor *c, struct lmdb_cursor *l)
 {
 	bool last = l->bucket->last;
 	bucket_drop(l);
-	MDB_val k, v;
+	MDB_val k = {0}, v = {0};
 	int r = last ? MDB_NOTFOUND : mdb_cursor_get(l->mdb, &k, &v, MDB_GET_CURRENT);
 	return land(c, l, r, k, v, false);
 }
