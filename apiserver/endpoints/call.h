@@ -218,4 +218,6 @@ struct deletion {
 	bool finish;     /* the write that is under way is followed by the delete itself */
 	bool delete_now; /* the grace period of 0 is written: nothing but the delete is left */
 };
+/* Jobs leave their pods behind unless told otherwise. */
+void warn_of_orphans(struct call *c, const MetaV1__DeleteOptions *o);
 void deletion_start(struct deletion *d, struct call *c, const char *name);

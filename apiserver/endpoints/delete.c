@@ -388,6 +388,15 @@ static void delete_failed(struct deletion *d, const struct status *s)
 	call_refuse(d->m.c, s);
 }
 
+void warn_of_orphans(struct call *c, const MetaV1__DeleteOptions *o)
+{
+	if (strcmp(c->res->kind, "Job") == 0 && !o->has_orphan_dependents && !o->propagation_policy)
+		strategy_warn(&c->warnings,
+		              "child pods are preserved by default when jobs are deleted; set "
+		              "propagationPolicy=Background to remove them or set "
+		              "propagationPolicy=Orphan to suppress this warning");
+}
+
 void endpoint_delete(struct call *c)
 {
 	struct deletion *d = arena_new(c->a, struct deletion);
@@ -398,6 +407,7 @@ void endpoint_delete(struct call *c)
 		call_refuse(c, s);
 		return;
 	}
+	warn_of_orphans(c, options);
 	d->options = options;
 	d->done = delete_done;
 	d->failed = delete_failed;

@@ -120,6 +120,7 @@ void endpoint_delete_collection(struct call *c)
 		call_refuse(c, s);
 		return;
 	}
+	warn_of_orphans(c, k->options);
 	c->req->accept.format = MEDIA_JSON;
 	c->req->accept.as = AS_OBJECT;
 	call_await(c, FRESH_NOW, begin, k);

@@ -205,6 +205,10 @@ static void attempt_patch(struct mutation *m)
 		return;
 	}
 	s = patch_object(c, &m->old, &obj);
+	if (!s && strcmp(obj.meta->name, m->name) != 0)
+		s = status_bad_request(
+		    c->a, "the name of the object (%s) does not match the name on the URL (%s)",
+		    obj.meta->name, m->name);
 	if (s) {
 		mutation_refuse(m, s);
 		return;

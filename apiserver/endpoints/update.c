@@ -110,11 +110,9 @@ static const struct status *check_uid(struct mutation *m, const struct object *o
 void update_object(struct mutation *m, struct object *obj)
 {
 	struct call *c = m->c;
-	const struct status *s = check_uid(m, obj);
+	const struct status *s = check_revision(m, obj);
 	struct object *mine = arena_new(c->a, struct object);
 
-	if (!s)
-		s = check_revision(m, obj);
 	if (s) {
 		mutation_refuse(m, s);
 		return;
@@ -147,7 +145,9 @@ static void put_attempt(struct mutation *m)
 		mutation_refuse(m, call_not_found(c)); /* the store decides */
 		return;
 	}
-	s = call_manage_fields(c, &obj, m->blob ? &m->old : NULL);
+	s = m->blob ? check_uid(m, &obj) : NULL;
+	if (!s)
+		s = call_manage_fields(c, &obj, m->blob ? &m->old : NULL);
 	if (s) {
 		mutation_refuse(m, s);
 	} else if (m->blob) {

@@ -354,11 +354,6 @@ static void start(struct call *c, void *arg)
 	}
 	if (!w->revision)
 		w->revision = cacher_revision(c->p->cacher);
-	/* Revision 1 is the store before its first write; upstream's caches always begin later. */
-	if (w->revision == 1) {
-		too_old(w, cacher_revision(c->p->cacher));
-		return;
-	}
 	if (watcher_start(&w->w, c->cache, w->revision, &floor))
 		begin_stream(w);
 	else

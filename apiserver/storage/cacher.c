@@ -356,6 +356,8 @@ static void list_done(struct cacher *c)
 	                           });
 	atomic_store(&c->ready, true);
 	cacher_fresh_check(c);
+	if (!c->compactor && !c->no_compaction)
+		c->compactor = compactor_new(c->store, c->loop, 0);
 }
 
 static void page_apply(struct cacher *c, const struct store_result *res)
@@ -466,8 +468,6 @@ struct cacher *cacher_new(const struct cacher_options *o)
 void cacher_start(struct cacher *c)
 {
 	loop_timer_start(&c->sweep, SWEEP_MS);
-	if (!c->no_compaction)
-		c->compactor = compactor_new(c->store, c->loop, 0);
 	relist(c);
 }
 
