@@ -1,0 +1,23 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+/* This machine in the API: the Node object (made when it is not there, its status brought up to date
+ * when it changes and every five minutes) and the Lease in kube-node-lease that says every ten
+ * seconds that the kubelet lives. */
+#include "common/codec/quantity.h"
+#include "kubelet/kubelet.h"
+
+struct node;
+
+struct node *node_new(struct kubelet *k);
+void node_start(struct node *n);
+void node_free(struct node *n);
+/* "cpu", "memory", "ephemeral-storage", "pods": what pods may have; "0" for others. */
+void node_allocatable(const struct node *n, const char *resource, char out[QUANTITY_BYTES]);
+int64_t node_memory_bytes(const struct node *n);
+
+/* lease.c */
+struct lease;
+struct lease *lease_new(struct kubelet *k);
+/* The node's uid is known: the Lease gets its owner. */
+void lease_start(struct lease *l, const char *node_uid);
+void lease_free(struct lease *l);

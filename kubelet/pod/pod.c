@@ -1,0 +1,210 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <stdio.h>
+#include <string.h>
+
+#include "common/base/clock.h"
+#include "common/base/log.h"
+#include "kubelet/pod/pod.h"
+#include "kubelet/volume/volume.h"
+#include "proto/schema_messages.h"
+
+static char *dup_str(const char *s)
+{
+	char *r = strdup(s);
+	if (!r)
+		abort();
+	return r;
+}
+
+uint64_t now_real_ms(void)
+{
+	return (uint64_t)(clock_real_ns() / 1000000);
+}
+
+static void on_timer(void *arg)
+{
+	pod_sync(arg);
+}
+
+struct pod *pod_new(struct pods *pods, const char *uid, const char *ns, const char *name)
+{
+	struct pod *p = calloc(1, sizeof(*p));
+	if (!p)
+		abort();
+	p->k = pods->k;
+	p->uid = dup_str(uid);
+	p->ns = dup_str(ns);
+	p->name = dup_str(name);
+	p->key = malloc(strlen(ns) + strlen(name) + 2);
+	if (!p->key)
+		abort();
+	sprintf(p->key, "%s/%s", ns, name);
+	p->killed_grace = -1;
+	p->seen_seconds = clock_real_ns() / 1000000000;
+	p->rt.runtime_name = p->k->runtime_name;
+	list_init(&p->backoffs);
+	list_init(&p->kills);
+	list_init(&p->probers);
+	loop_timer_init(&p->timer, p->k->loop, on_timer, p);
+	loop_timer_init(&p->status_timer, p->k->loop, (loop_fn)pod_status_sync, p);
+	map_put_str(&pods->by_uid, uid, p);
+	return p;
+}
+
+/* The memory of containers that the spec names: the old one goes on for names that stay. */
+static void memory_adopt(struct pod *p)
+{
+	const CoreV1__PodSpec *s = p->spec->spec;
+	size_t n = s->n_init_containers + s->n_containers + s->n_ephemeral_containers;
+	struct container_memory *at = calloc(n ? n : 1, sizeof(*at));
+	if (!at)
+		abort();
+	for (size_t i = 0; i < n; i++) {
+		size_t k = i - s->n_init_containers;
+		const char *name =
+		    i < s->n_init_containers ? s->init_containers[i]->name
+		    : k < s->n_containers    ? s->containers[k]->name
+		                             : s->ephemeral_containers[k - s->n_containers]
+		                                ->ephemeral_container_common->name;
+		struct container_memory *old = memory_find(&p->memory, name);
+		if (old) {
+			at[i] = *old;
+			*old = (struct container_memory){.name = ""};
+		}
+		at[i].name = name;
+	}
+	for (size_t i = 0; i < p->memory.n; i++) {
+		free((char *)(uintptr_t)p->memory.at[i].wait_message);
+		free((char *)(uintptr_t)p->memory.at[i].restart_message);
+	}
+	free(p->memory.at);
+	p->memory = (struct pod_memory){at, n};
+}
+
+void pod_offer(struct pod *p, CoreV1__Pod *object, int64_t revision, struct arena *a)
+{
+	int64_t known = p->next ? p->next_revision : p->spec ? p->revision : -1;
+	if (revision < known)
+		return;
+	arena_deinit(&p->next_arena);
+	p->next_arena = *a;
+	*a = (struct arena){0};
+	p->next = object;
+	p->next_revision = revision;
+	p->deleting = object->metadata->deletion_timestamp != NULL;
+}
+
+void pod_adopt(struct pod *p)
+{
+	if (!p->next)
+		return;
+	struct arena old = p->spec_arena;
+	p->spec_arena = p->next_arena;
+	p->next_arena = (struct arena){0};
+	p->spec = TAKE(p->next);
+	p->revision = p->next_revision;
+	memory_adopt(p);
+	arena_deinit(&old);
+	const MetaV1__Time *start = p->spec->status->start_time;
+	if (start && start->has_seconds && start->seconds)
+		p->seen_seconds = start->seconds;
+}
+
+void pod_forget(struct pod *p)
+{
+	map_del_str(&p->k->pods->by_uid, p->uid);
+	probes_stop(p);
+	volumes_free(p->volumes);
+	loop_timer_stop(&p->timer);
+	loop_timer_stop(&p->status_timer);
+	LIST_FOREACH (&p->backoffs, b, struct image_backoff, link) {
+		list_del(&b->link);
+		free(b->error);
+		free(b);
+	}
+	for (size_t i = 0; i < p->memory.n; i++) {
+		free((char *)(uintptr_t)p->memory.at[i].wait_message);
+		free((char *)(uintptr_t)p->memory.at[i].restart_message);
+	}
+	free(p->memory.at);
+	arena_deinit(&p->spec_arena);
+	arena_deinit(&p->next_arena);
+	arena_deinit(&p->rt_arena);
+	free(p->key);
+	free(p->uid);
+	free(p->ns);
+	free(p->name);
+	free(p);
+}
+
+const CoreV1__Container *pod_container_spec(const struct pod *p, const char *name)
+{
+	const CoreV1__PodSpec *s = p->spec->spec;
+	for (size_t i = 0; i < s->n_containers; i++)
+		if (!strcmp(s->containers[i]->name, name))
+			return s->containers[i];
+	for (size_t i = 0; i < s->n_init_containers; i++)
+		if (!strcmp(s->init_containers[i]->name, name))
+			return s->init_containers[i];
+	return NULL;
+}
+
+struct container_memory *pod_memory_of(struct pod *p, const char *container)
+{
+	return memory_find(&p->memory, container);
+}
+
+const char *pod_dir(const struct pod *p, struct arena *a, const char *rest)
+{
+	return arena_printf(a, "%s/pods/%s%s%s", p->k->config->root_dir, p->uid, *rest ? "/" : "",
+	                    rest);
+}
+
+const char *pod_log_dir(const struct pod *p, struct arena *a)
+{
+	return arena_printf(a, "%s/%s_%s_%s", p->k->config->logs_dir, p->ns, p->name, p->uid);
+}
+
+void pod_event(struct pod *p, const char *container, bool warning, const char *reason,
+               const char *fmt, ...)
+{
+	_cleanup_arena_ struct arena a = {0};
+	va_list ap;
+	va_start(ap, fmt);
+	const char *text = arena_vprintf(&a, fmt, ap);
+	va_end(ap);
+	const char *path = "";
+	if (container) {
+		const char *list = "containers";
+		for (size_t i = 0; p->spec && i < p->spec->spec->n_init_containers; i++)
+			if (!strcmp(p->spec->spec->init_containers[i]->name, container))
+				list = "initContainers";
+		path = arena_printf(&a, "spec.%s{%s}", list, container);
+	}
+	struct recorder_ref ref = {
+	    .api_version = "v1",
+	    .kind = "Pod",
+	    .ns = p->ns,
+	    .name = p->name,
+	    .uid = p->uid,
+	    .resource_version = arena_printf(&a, "%lld", (long long)p->revision),
+	    .field_path = path,
+	};
+	if (p->k->recorder && !p->gone)
+		recorder_event(p->k->recorder, &ref, warning, reason, NULL, "%s", text);
+	log_v(2, "Event", LOG_STR("pod", p->key), LOG_STR("reason", reason),
+	      LOG_STR("message", text));
+}
+
+const char *pod_address(const struct pod *p)
+{
+	if (p->spec->spec->host_network)
+		return p->k->config->node_ip;
+	return p->rt.n_sandboxes && p->rt.sandboxes[0].n_ips ? p->rt.sandboxes[0].ips[0] : NULL;
+}
+
+bool pod_is_terminal(const struct pod *p)
+{
+	const char *phase = p->spec && p->spec->status->phase ? p->spec->status->phase : "";
+	return !strcmp(phase, "Succeeded") || !strcmp(phase, "Failed");
+}
