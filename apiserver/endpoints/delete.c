@@ -373,6 +373,9 @@ static void delete_done(struct deletion *d, struct object *obj, bool gone)
 	               ? 202
 	               : 200;
 
+	const char *warning = pipeline_resource(c->p, c->res)->st->delete_warning;
+	if (warning && !d->options->has_orphan_dependents && !d->options->propagation_policy)
+		strategy_warn(&c->warnings, "%s", warning);
 	if (!gone || returns_object(c->res)) {
 		call_reply_object(c, code, obj);
 		return;

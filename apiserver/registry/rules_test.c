@@ -115,12 +115,10 @@ static void compare_causes(struct play *p, const struct jvalue *want)
 		expected[i] = jvalue_at(want, i)->str;
 	qsort(got, p->errs.n, sizeof(*got), by_text);
 	qsort(expected, want->n, sizeof(*expected), by_text);
-	/* Placeholders of one letter length were put in afterwards: compare what both have. */
-	for (size_t i = 0; same && i < want->n; i++) {
-		size_t n = MIN(strlen(got[i]), strlen(expected[i]));
-		same =
-		    !strncmp(got[i], expected[i], n) && strlen(expected[i]) + 48 > strlen(got[i]);
-	}
+	/* Texts with a uid were cut before it was put in: they are longer than what is compared. */
+	for (size_t i = 0; same && i < want->n; i++)
+		same = strstr(expected[i], uid) ? !strncmp(got[i], expected[i], strlen(got[i]))
+		                                : !strcmp(got[i], expected[i]);
 	if (same)
 		return;
 	for (size_t i = 0; i < want->n; i++)
@@ -186,7 +184,7 @@ static void create(struct play *p, const struct jvalue *body, bool allocate)
 {
 	p->obj = decode(p, body);
 	if (p->res->namespaced && !*p->obj.meta->namespace_)
-		p->obj.meta->namespace_ = arena_strdup(&p->a, "ns");
+		p->obj.meta->namespace_ = arena_strdup(&p->a, "nsns");
 	registry_defaults(&p->ctx, p->st, &p->obj);
 	registry_before_create(&p->ctx, p->st, &p->obj, &p->errs);
 	if (allocate && !p->errs.n && p->st->allocate)

@@ -133,6 +133,8 @@ struct strategy {
 	bool (*graceful)(const struct strategy_ctx *ctx, const struct object *obj,
 	                 int64_t *grace_s);
 	enum strategy_delete delete_default;
+	/* A warning for deletes that leave propagation to the default; NULL: none. */
+	const char *delete_warning;
 
 	bool allow_create_on_update;
 	bool allow_unconditional_update;

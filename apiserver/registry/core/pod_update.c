@@ -2,6 +2,7 @@
 /* What may change in a pod that exists, on each of its subresources. */
 #include "apiserver/registry/core/pod.h"
 #include "apiserver/registry/core/pod_spec.h"
+#include "apiserver/registry/diff.h"
 #include "proto/msg.h"
 #include "proto/schema.h"
 
@@ -128,14 +129,16 @@ void pod_validate_update(const struct strategy_ctx *ctx, const struct object *ob
 	check_deadline(errs, now, old);
 	check_tolerations_grow(errs, now, old);
 	check_gates_shrink(errs, now, old);
-	if (!same_msg(munge(errs->arena, now, old), old))
-		field_forbidden(
-		    errs, p,
+	const CoreV1__PodSpec *munged = munge(errs->arena, now, old);
+	if (!same_msg(munged, old))
+		field_add(
+		    errs, FIELD_FORBIDDEN, p, NULL,
 		    "pod updates may not change fields other than `spec.containers[*].image`,"
 		    "`spec.initContainers[*].image`,`spec.activeDeadlineSeconds`,`spec.tolerations`"
 		    " "
 		    "(only additions to existing tolerations),`spec.terminationGracePeriodSeconds` "
-		    "(allow it to be set to 1 if it was previously negative)");
+		    "(allow it to be set to 1 if it was previously negative)\n%s",
+		    msg_diff(errs, old, munged));
 }
 
 void pod_ephemeral_prepare(const struct strategy_ctx *ctx, struct object *obj,
@@ -172,8 +175,9 @@ void pod_ephemeral_validate(const struct strategy_ctx *ctx, const struct object 
 		const CoreV1__EphemeralContainer *is = find_ephemeral(now, name);
 		if (!is || !same_msg(is, was))
 			field_add(errs, FIELD_FORBIDDEN, FIELD(NULL, "spec.ephemeralContainers"),
-			          NULL, "existing ephemeral containers \"%s\" may not be %s\n",
-			          name, is ? "changed" : "removed");
+			          NULL, "existing ephemeral containers \"%s\" may not be %s\n%s",
+			          name, is ? "changed" : "removed",
+			          is ? msg_diff(errs, was, is) : "");
 	}
 }
 
