@@ -3,6 +3,7 @@
 
 const struct admission_plugin admission_plugins[] = {
     {"NamespaceLifecycle", namespace_lifecycle, NULL, true},
+    {"LimitRanger", limit_ranger_mutate, limit_ranger_validate, true},
     {"ServiceAccount", service_account_mutate, service_account_validate, true},
     {"NodeRestriction", NULL, node_restriction, false},
     {"TaintNodesByCondition", taint_nodes_by_condition, NULL, true},

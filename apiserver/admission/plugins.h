@@ -19,3 +19,5 @@ const struct refusal *runtime_class_mutate(struct admission *ad);
 const struct refusal *runtime_class_validate(struct admission *ad);
 const struct refusal *certificate_approval(struct admission *ad);
 const struct refusal *certificate_signing(struct admission *ad);
+const struct refusal *limit_ranger_mutate(struct admission *ad);
+const struct refusal *limit_ranger_validate(struct admission *ad);

@@ -40,3 +40,8 @@ struct quantity *resource_sum_find(struct resource_sum *s, const char *name); /*
 void resource_sum_add(struct resource_sum *s, const char *name, const struct quantity *q);
 void resource_sum_max(struct resource_sum *s, const char *name, const struct quantity *q);
 void resource_sum_add_list(struct resource_sum *s, const struct resource_list *l);
+
+struct CoreV1__PodSpec;
+/* What a pod asks for (or is limited to) as a whole: the sum of its containers, or what its most
+ * demanding init container needs, and the overhead (component-helpers resource PodRequests). */
+void pod_resources(const struct CoreV1__PodSpec *spec, bool limits, struct resource_sum *ret);

@@ -242,7 +242,6 @@ static int turn(struct admit *a, const char *name, bool on, struct err *err)
 	    "ExtendedResourceToleration",
 	    "ImagePolicyWebhook",
 	    "LimitPodHardAntiAffinityTopology",
-	    "LimitRanger",
 	    "MutatingAdmissionPolicy",
 	    "MutatingAdmissionWebhook",
 	    "NamespaceAutoProvision",
