@@ -123,8 +123,8 @@ static void mount_token(struct admission *ad, CoreV1__PodSpec *spec)
 		ad->world->suffix(ad->world->arg, suffix);
 		name = arena_printf(ad->arena, VOLUME_PREFIX "%s", suffix);
 	}
-	bool needed = mount(ad->arena, spec->init_containers, spec->n_init_containers, name) |
-	              mount(ad->arena, spec->containers, spec->n_containers, name);
+	bool needed = mount(ad->arena, spec->init_containers, spec->n_init_containers, name);
+	needed |= mount(ad->arena, spec->containers, spec->n_containers, name);
 	if (needed && !there)
 		add_volume(ad->arena, spec, name);
 }

@@ -157,7 +157,9 @@ static bool merge_flow_control(struct object *have, const struct object *want, s
 	const char *autoupdate = meta_annotation(have->meta, APF_AUTOUPDATE);
 	if (!mandatory && !(autoupdate && !strcmp(autoupdate, "true")))
 		return false;
-	return take_field(have, want, "spec") | add_annotations(have->meta, want->meta, a);
+	bool changed = take_field(have, want, "spec");
+	changed |= add_annotations(have->meta, want->meta, a);
+	return changed;
 }
 
 static bool merge_rbac(struct object *have, const struct object *want, struct arena *a)
@@ -174,8 +176,24 @@ static bool merge_rbac(struct object *have, const struct object *want, struct ar
 		changed = merge_role(have, want, a);
 	else
 		changed = merge_binding(have, want, a);
-	return changed | add_labels(have->meta, want->meta, a) |
-	       add_annotations(have->meta, want->meta, a);
+	changed |= add_labels(have->meta, want->meta, a);
+	changed |= add_annotations(have->meta, want->meta, a);
+	return changed;
+}
+
+static bool merge_endpoints(struct object *have, const struct object *want, struct arena *a)
+{
+	bool changed = take_field(have, want, "subsets");
+	changed |= add_labels(have->meta, want->meta, a);
+	return changed;
+}
+
+static bool merge_slice(struct object *have, const struct object *want, struct arena *a)
+{
+	bool changed = take_field(have, want, "endpoints");
+	changed |= take_field(have, want, "ports");
+	changed |= add_labels(have->meta, want->meta, a);
+	return changed;
 }
 
 /* Only what clients reach the API server by. */
@@ -203,10 +221,9 @@ bool bootstrap_merge(struct object *have, const struct object *want, struct aren
 	if (!strcmp(resource, "services"))
 		return merge_service(have, want);
 	if (!strcmp(resource, "endpoints"))
-		return take_field(have, want, "subsets") | add_labels(have->meta, want->meta, a);
+		return merge_endpoints(have, want, a);
 	if (!strcmp(resource, "endpointslices"))
-		return take_field(have, want, "endpoints") | take_field(have, want, "ports") |
-		       add_labels(have->meta, want->meta, a);
+		return merge_slice(have, want, a);
 	if (!strcmp(resource, "configmaps") &&
 	    !strcmp(object_name(have), "extension-apiserver-authentication"))
 		return take_field(have, want, "data");
