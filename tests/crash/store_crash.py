@@ -72,13 +72,20 @@ class Client:
 
     def put(self, key, value):
         """The revision of the write."""
-        answer = self.put_call(field(1, key) + field(2, value), timeout=DEADLINE_S)
+        answer = self.put_call(field(1, key) + field(2, value), timeout=DEADLINE_S,
+                               wait_for_ready=True)
         return number(number(answer, 1) or b'', 3)
 
     def range(self, key, end=b''):
         """The store's revision and {key: (mod_revision, value)}."""
-        answer = self.range_call(field(1, key) + (field(2, end) if end else b''),
-                                 timeout=DEADLINE_S, wait_for_ready=True)
+        question = field(1, key) + (field(2, end) if end else b'')
+        try:
+            answer = self.range_call(question, timeout=DEADLINE_S, wait_for_ready=True)
+        except grpc.RpcError as e:
+            if e.code() != grpc.StatusCode.UNAVAILABLE:
+                raise
+            # The channel had not noticed yet that the server it knew was killed.
+            answer = self.range_call(question, timeout=DEADLINE_S, wait_for_ready=True)
         kvs = {}
         for n, kv in fields(answer):
             if n == 2:
