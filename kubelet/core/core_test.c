@@ -215,6 +215,7 @@ static void test_policies(void **state)
 	assert_string_equal(condition(s, "Initialized"), "True");
 	assert_string_equal(step(), "");
 
+	teardown(NULL);
 	setup(NULL);
 	make_pod("", "a", "Never");
 	assert_string_equal(step(), "S0+a");
@@ -244,6 +245,7 @@ static void test_init(void **state)
 	sandboxes[0].ready = false;
 	assert_string_equal(step(), "XS1+i");
 
+	teardown(NULL);
 	setup(NULL);
 	make_pod("i", "a", "Never");
 	step();
