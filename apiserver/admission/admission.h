@@ -40,12 +40,20 @@ struct refusal {
 	const char *cause_reason, *cause_message, *cause_field; /* "" without a cause */
 };
 
+/* An object that is to be written, if it is still as the caches had it, before the request goes on:
+ * what a quota has left. */
+struct admission_write {
+	const struct object *obj;
+	struct admission_write *next;
+};
+
 struct admission {
 	const struct admission_attrs *at;
 	const struct admission_world *world;
 	struct arena *arena;
-	bool fresh; /* the caches are not older than the request */
-	bool stale; /* out: a lookup failed in caches that may be old */
+	bool fresh;                     /* the caches are not older than the request */
+	bool stale;                     /* out: a lookup failed in caches that may be old */
+	struct admission_write *writes; /* out: when one of them fails, the plugin is asked again */
 };
 
 struct admission_plugin {

@@ -21,3 +21,4 @@ const struct refusal *certificate_approval(struct admission *ad);
 const struct refusal *certificate_signing(struct admission *ad);
 const struct refusal *limit_ranger_mutate(struct admission *ad);
 const struct refusal *limit_ranger_validate(struct admission *ad);
+const struct refusal *resource_quota(struct admission *ad);

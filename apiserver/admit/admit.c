@@ -7,7 +7,7 @@
 #include "common/base/rng.h"
 #include "proto/meta_v1.pb-c.h"
 
-enum { FRESH_TIMEOUT_MS = 5000, PLUGINS_MAX = 64 };
+enum { FRESH_TIMEOUT_MS = 5000, PLUGINS_MAX = 64, CONFLICTS_MAX = 16 };
 
 struct admit {
 	struct pipeline *p;
@@ -23,7 +23,9 @@ struct phase {
 	void *done_arg;
 	bool validate;
 	bool fresh;
-	size_t next; /* plugin */
+	size_t next;                    /* plugin */
+	struct admission_write *writes; /* its, in flight */
+	unsigned conflicts;
 };
 
 /* --- the world
@@ -155,6 +157,59 @@ static void on_fresh(void *arg, int code, const struct err *err, int64_t revisio
 	run(ph);
 }
 
+/* --- writes of plugins
+ * ---------------------------------------------------------------------------- */
+
+static void put_next(struct phase *ph);
+
+static void on_put(void *arg, const struct store_result *r)
+{
+	struct phase *ph = arg;
+
+	if (r->code < 0) {
+		ph->done(ph->done_arg, status_of_err(ph->at->arena, r->code, &r->err));
+		return;
+	}
+	if (r->done) {
+		ph->writes = ph->writes->next;
+		put_next(ph);
+		return;
+	}
+	if (++ph->conflicts > CONFLICTS_MAX) {
+		ph->done(ph->done_arg,
+		         status_conflict(ph->at->arena, ph->writes->obj->res->group,
+		                         ph->writes->obj->res->resource,
+		                         object_name(ph->writes->obj), STATUS_MODIFIED));
+		return;
+	}
+	cacher_fresh(pipeline_cacher(ph->a->p), ph->at->loop, 0, FRESH_TIMEOUT_MS, on_fresh, ph);
+}
+
+static void put_next(struct phase *ph)
+{
+	_cleanup_buf_ struct buf key = BUF_INIT;
+	_cleanup_buf_ struct buf value = BUF_INIT;
+	const struct object *obj = ph->writes ? ph->writes->obj : NULL;
+	struct err err = ERR_INIT;
+
+	if (!obj) {
+		ph->next++;
+		run(ph);
+		return;
+	}
+	int64_t expect = strtoll(obj->meta->resource_version, NULL, 10);
+	int r = stored_encode(obj->res, obj, ph->at->arena, &value, &err);
+	if (r < 0) {
+		ph->done(ph->done_arg, status_of_err(ph->at->arena, r, &err));
+		return;
+	}
+	const char *below =
+	    arena_printf(ph->at->arena, "%s/%s", object_namespace(obj), object_name(obj));
+	cacher_key(pipeline_cache(ph->a->p, obj->res), slice_str(below), &key);
+	store_put(cacher_store(pipeline_cacher(ph->a->p)), ph->at->loop, buf_view(&key),
+	          buf_view(&value), expect, 0, on_put, ph);
+}
+
 /* From the plugin that is next. */
 static void run(struct phase *ph)
 {
@@ -163,10 +218,10 @@ static void run(struct phase *ph)
 	                                      .may = world_may,
 	                                      .suffix = world_suffix,
 	                                      .arg = ph};
-	struct admission ad = {
-	    .at = ph->at, .world = &world, .arena = ph->at->arena, .fresh = ph->fresh};
 
 	for (; ph->next < admission_n_plugins; ph->next++) {
+		struct admission ad = {
+		    .at = ph->at, .world = &world, .arena = ph->at->arena, .fresh = ph->fresh};
 		const struct admission_plugin *p = &admission_plugins[ph->next];
 		const struct refusal *(*fn)(struct admission *) =
 		    ph->validate ? p->validate : p->mutate;
@@ -179,6 +234,11 @@ static void run(struct phase *ph)
 		}
 		if (r) {
 			ph->done(ph->done_arg, status_of(r, ph->at));
+			return;
+		}
+		if (ad.writes && !ph->at->dry_run) {
+			ph->writes = ad.writes;
+			put_next(ph);
 			return;
 		}
 	}
@@ -251,7 +311,6 @@ static int turn(struct admit *a, const char *name, bool on, struct err *err)
 	    "PodSecurity",
 	    "PodTolerationRestriction",
 	    "PodTopologyLabels",
-	    "ResourceQuota",
 	    "ValidatingAdmissionPolicy",
 	    "ValidatingAdmissionWebhook",
 	};
