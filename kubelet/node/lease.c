@@ -71,7 +71,6 @@ static void renew(void *arg)
 		l->call = client_get(l->k->client, &t, on_answer, l);
 		return;
 	}
-	_cleanup_arena_ struct arena a = {0};
 	fill(l, l->known, &l->arena);
 	l->call = client_write_msg(l->k->client, false, &t, &coordination_v1__lease_schema,
 	                           &l->known->base, on_answer, l);
