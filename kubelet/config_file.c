@@ -104,8 +104,8 @@ int config_file_load(const char *path, const struct flag_group *groups, size_t n
 		return r;
 	const char *kind = jvalue_get_str(doc, "kind", "");
 	if (strcmp(kind, "KubeletConfiguration"))
-		return err_set(err, ERR_INVALID, "%s: kind is \"%s\", not KubeletConfiguration", path,
-		               kind);
+		return err_set(err, ERR_INVALID, "%s: kind is \"%s\", not KubeletConfiguration",
+		               path, kind);
 	for (size_t i = 0; i < ARRAY_LEN(fields); i++) {
 		const struct jvalue *v = jvalue_path(doc, fields[i].field);
 		struct flag *f = flags_find(groups, n_groups, fields[i].flag);

@@ -36,7 +36,7 @@ struct kubelet {
 	struct node *node;
 	struct pods *pods;
 	struct server *server;
-	struct worker disk; /* removes folders */
+	struct worker disk;                         /* removes folders */
 	const char *runtime_name, *runtime_version; /* "containerd", "1.6.20" */
 };
 

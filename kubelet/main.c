@@ -62,7 +62,8 @@ static struct flag flags[] = {
     FLAG_LIST("register-with-taints", &c.taints, "Taints of a new Node: key=value:effect."),
     FLAG_BOOL("register-node", &c.register_node, "Make the Node object when it is not there."),
     FLAG_INT("max-pods", &c.max_pods, "How many pods may run here."),
-    FLAG_DURATION("node-status-update-frequency", &c.status_ms, "How often changes are looked for."),
+    FLAG_DURATION("node-status-update-frequency", &c.status_ms,
+                  "How often changes are looked for."),
     FLAG_MAP("system-reserved", &c.system_reserved, "Resources kept for the system."),
     FLAG_MAP("kube-reserved", &c.kube_reserved, "Resources kept for Kubernetes itself."),
     FLAG_BOOL("fail-swap-on", &c.fail_swap_on, "Do not start on a machine that swaps."),
@@ -113,7 +114,8 @@ static const char *first_address(struct arena *a)
 	if (getifaddrs(&all))
 		return "127.0.0.1";
 	for (struct ifaddrs *i = all; i; i = i->ifa_next) {
-		if (!i->ifa_addr || i->ifa_addr->sa_family != AF_INET || i->ifa_flags & IFF_LOOPBACK)
+		if (!i->ifa_addr || i->ifa_addr->sa_family != AF_INET ||
+		    i->ifa_flags & IFF_LOOPBACK)
 			continue;
 		inet_ntop(AF_INET, &((struct sockaddr_in *)(void *)i->ifa_addr)->sin_addr, text,
 		          sizeof(text));
@@ -138,8 +140,9 @@ static int run(struct daemon *d)
 	struct err err = ERR_INIT;
 	struct kubeconfig kc = {0};
 	struct kubelet k = {0};
-	int r = *config_path ? config_file_load(config_path, groups, ARRAY_LEN(groups), &d->arena, &err)
-	                     : 0;
+	int r = *config_path
+	            ? config_file_load(config_path, groups, ARRAY_LEN(groups), &d->arena, &err)
+	            : 0;
 	if (!*c.node_name)
 		c.node_name = host_name(&d->arena);
 	if (!*c.node_ip)

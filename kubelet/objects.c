@@ -136,8 +136,8 @@ static void on_answer(const struct client_result *r, void *arg)
 static void fetch(struct entry *e, const char *ns, const char *name)
 {
 	struct client_target t = {.ns = ns, .name = name};
-	t.resource = (struct client_resource){
-	    "", "v1", e->kind == OBJECT_SECRET ? "secrets" : "configmaps"};
+	t.resource =
+	    (struct client_resource){"", "v1", e->kind == OBJECT_SECRET ? "secrets" : "configmaps"};
 	e->asked_ms = clock_mono_ms();
 	e->call = client_get(e->o->client, &t, on_answer, e);
 }

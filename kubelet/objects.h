@@ -15,8 +15,8 @@ enum object_state { OBJECT_READY, OBJECT_WAIT, OBJECT_FAILED };
 
 struct object_view {
 	const ProtobufCMessage *msg; /* CoreV1__ConfigMap or CoreV1__Secret; until the next turn */
-	bool missing;                /* with OBJECT_FAILED: there is none (an optional one may be) */
-	const char *error;           /* "configmap \"x\" not found" */
+	bool missing;      /* with OBJECT_FAILED: there is none (an optional one may be) */
+	const char *error; /* "configmap \"x\" not found" */
 };
 
 struct objects *objects_new(struct client *c);

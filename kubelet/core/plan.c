@@ -42,6 +42,10 @@ static void add_start(struct planner *p, const CoreV1__Container *spec, enum con
 	struct pod_plan *o = p->out;
 	const struct runtime_container *last = runtime_newest(p->rt, spec->name);
 	const struct container_memory *m = memory_find(p->memory, spec->name);
+	if (m && m->hold_until_ms > p->now_ms && !o->create_sandbox) {
+		o->retry_ms = m->hold_until_ms < o->retry_ms ? m->hold_until_ms : o->retry_ms;
+		return;
+	}
 	if (last && last->state == CONTAINER_EXITED && m && !o->create_sandbox) {
 		uint64_t since = (uint64_t)(last->finished_ns / 1000000);
 		if (backoff_active(&m->crash, since, p->now_ms)) {

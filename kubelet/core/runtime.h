@@ -64,6 +64,7 @@ struct container_memory {
 	/* Why the last try to start it failed: ErrImagePull, CreateContainerConfigError, ...; NULL
 	 * after a success. */
 	const char *wait_reason, *wait_message;
+	uint64_t hold_until_ms; /* no other try before; 0: none failed */
 	struct backoff crash;
 };
 

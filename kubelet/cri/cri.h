@@ -65,11 +65,11 @@ const char *cri_error_text(const struct cri_result *r, struct arena *a);
 /* --- messages --- */
 
 /* A message of `type` with its defaults, in the arena. */
-#define CRI_NEW(a, type, INIT)                        \
-	__extension__({                               \
-		type *made_ = arena_new((a), type);   \
-		*made_ = (type)INIT;                  \
-		made_;                                \
+#define CRI_NEW(a, type, INIT)                      \
+	__extension__({                             \
+		type *made_ = arena_new((a), type); \
+		*made_ = (type)INIT;                \
+		made_;                              \
 	})
 
 /* Any of CRI's map<string, string> entries: they have one layout. */

@@ -273,7 +273,8 @@ static bool set_label(MetaV1__ObjectMeta *m, struct arena *a, const char *key, c
 	*e = (MetaV1__ObjectMeta__LabelsEntry)META_V1__OBJECT_META__LABELS_ENTRY__INIT;
 	e->key = TEXT(key);
 	e->value = TEXT(value);
-	m->labels = arena_grow(a, m->labels, m->n_labels * sizeof(e), (m->n_labels + 1) * sizeof(e));
+	m->labels =
+	    arena_grow(a, m->labels, m->n_labels * sizeof(e), (m->n_labels + 1) * sizeof(e));
 	m->labels[m->n_labels++] = e;
 	return true;
 }
@@ -306,7 +307,8 @@ static void add_taint(CoreV1__NodeSpec *s, struct arena *a, const char *text)
 	}
 	t->key = copy;
 	t->effect = colon + 1;
-	s->taints = arena_grow(a, s->taints, s->n_taints * sizeof(t), (s->n_taints + 1) * sizeof(t));
+	s->taints =
+	    arena_grow(a, s->taints, s->n_taints * sizeof(t), (s->n_taints + 1) * sizeof(t));
 	s->taints[s->n_taints++] = t;
 }
 
@@ -485,8 +487,8 @@ static void on_runtime(const struct cri_result *r, void *arg)
 	struct node *n = arg;
 	const CriV1__StatusResponse *m = (const void *)r->body;
 	n->runtime_ready = n->network_ready = false;
-	snprintf(n->runtime_text, sizeof(n->runtime_text),
-	         "container runtime is down: %s", r->body ? "no status" : r->text);
+	snprintf(n->runtime_text, sizeof(n->runtime_text), "container runtime is down: %s",
+	         r->body ? "no status" : r->text);
 	for (size_t i = 0; m && m->status && i < m->status->n_conditions; i++) {
 		const CriV1__RuntimeCondition *c = m->status->conditions[i];
 		bool network = !strcmp(c->type, "NetworkReady");

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
-/* This machine in the API: the Node object (made when it is not there, its status brought up to date
- * when it changes and every five minutes) and the Lease in kube-node-lease that says every ten
+/* This machine in the API: the Node object (made when it is not there, its status brought up to
+ * date when it changes and every five minutes) and the Lease in kube-node-lease that says every ten
  * seconds that the kubelet lives. */
 #include "common/codec/quantity.h"
 #include "kubelet/kubelet.h"

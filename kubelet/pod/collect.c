@@ -46,8 +46,7 @@ bool pod_collect(struct pod *p)
 	for (size_t i = 0; i < rt->n_containers; i++) {
 		const struct runtime_container *c = &rt->containers[i];
 		bool over = c->state == CONTAINER_EXITED || c->state == CONTAINER_CREATED;
-		if (over && c != runtime_newest(rt, c->name) &&
-		    c != runtime_previous(rt, c->name))
+		if (over && c != runtime_newest(rt, c->name) && c != runtime_previous(rt, c->name))
 			remove_container(p, c);
 	}
 	for (size_t i = 1; !p->busy && i < rt->n_sandboxes; i++) {

@@ -31,8 +31,8 @@ static CriV1__Mount *add_mount(CriV1__ContainerConfig *cfg, struct arena *a, con
 	CriV1__Mount *m = CRI_NEW(a, CriV1__Mount, CRI_V1__MOUNT__INIT);
 	m->container_path = (char *)(uintptr_t)inside;
 	m->host_path = (char *)(uintptr_t)outside;
-	cfg->mounts = arena_grow(a, cfg->mounts, cfg->n_mounts * sizeof(m),
-	                         (cfg->n_mounts + 1) * sizeof(m));
+	cfg->mounts =
+	    arena_grow(a, cfg->mounts, cfg->n_mounts * sizeof(m), (cfg->n_mounts + 1) * sizeof(m));
 	return cfg->mounts[cfg->n_mounts++] = m;
 }
 
@@ -43,17 +43,18 @@ static int add_volume_mount(struct pod *p, const CoreV1__Container *c, size_t i,
 	const CoreV1__VolumeMount *vm = c->volume_mounts[i];
 	const char *host = volume_path(p, vm->name, a);
 	if (!host)
-		return err_set(err, ERR_NOT_FOUND, "cannot find volume \"%s\" to mount into container \"%s\"",
-		               vm->name, c->name);
-	const char *sub = is_set(vm->sub_path_expr) ? env_expand(env, vm->sub_path_expr, a)
-	                                            : vm->sub_path;
+		return err_set(err, ERR_NOT_FOUND,
+		               "cannot find volume \"%s\" to mount into container \"%s\"", vm->name,
+		               c->name);
+	const char *sub =
+	    is_set(vm->sub_path_expr) ? env_expand(env, vm->sub_path_expr, a) : vm->sub_path;
 	if (is_set(sub)) {
 		host = volume_subpath(p, c->name, i, host, sub, a, err);
 		if (!host)
 			return -err->code;
 	}
-	const char *inside = *vm->mount_path == '/' ? vm->mount_path
-	                                            : arena_printf(a, "/%s", vm->mount_path);
+	const char *inside =
+	    *vm->mount_path == '/' ? vm->mount_path : arena_printf(a, "/%s", vm->mount_path);
 	CriV1__Mount *m = add_mount(cfg, a, inside, host);
 	m->readonly = vm->read_only;
 	if (is_set(vm->mount_propagation) && !strcmp(vm->mount_propagation, "HostToContainer"))
@@ -146,9 +147,9 @@ static CriV1__LinuxContainerResources *resources_of(const struct pod *p, const C
 /* Security */
 
 static const char *const masked_paths[] = {
-    "/proc/asound", "/proc/acpi",       "/proc/interrupts", "/proc/kcore",
-    "/proc/keys",   "/proc/latency_stats", "/proc/timer_list", "/proc/timer_stats",
-    "/proc/sched_debug", "/proc/scsi",  "/sys/firmware",    "/sys/devices/virtual/powercap",
+    "/proc/asound",      "/proc/acpi",          "/proc/interrupts", "/proc/kcore",
+    "/proc/keys",        "/proc/latency_stats", "/proc/timer_list", "/proc/timer_stats",
+    "/proc/sched_debug", "/proc/scsi",          "/sys/firmware",    "/sys/devices/virtual/powercap",
 };
 static const char *const readonly_paths[] = {
     "/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger",
@@ -212,8 +213,8 @@ static int check_user(const struct pod *p, const CoreV1__Container *c,
                       const CoreV1__PodSecurityContext *psc, const CoreV1__SecurityContext *sc,
                       struct err *err)
 {
-	bool non_root = sc && sc->has_run_as_non_root ? sc->run_as_non_root
-	                                              : psc && psc->run_as_non_root;
+	bool non_root =
+	    sc && sc->has_run_as_non_root ? sc->run_as_non_root : psc && psc->run_as_non_root;
 	bool said = (sc && sc->has_run_as_user) || (psc && psc->has_run_as_user);
 	if (!non_root)
 		return 0;
@@ -221,13 +222,15 @@ static int check_user(const struct pod *p, const CoreV1__Container *c,
 	if (s->run_as_user && !s->run_as_user->value)
 		return said ? err_set(err, ERR_INVALID,
 		                      "container's runAsUser breaks non-root policy " WHERE)
-		            : err_set(err, ERR_INVALID,
-		                      "container has runAsNonRoot and image will run as root " WHERE);
+		            : err_set(
+		                  err, ERR_INVALID,
+		                  "container has runAsNonRoot and image will run as root " WHERE);
 	if (!s->run_as_user && is_set(s->run_as_username))
-		return err_set(err, ERR_INVALID,
-		               "container has runAsNonRoot and image has non-numeric user (%s), cannot "
-		               "verify user is non-root (pod: \"%s_%s(%s)\", container: %s)",
-		               s->run_as_username, p->name, p->ns, p->uid, c->name);
+		return err_set(
+		    err, ERR_INVALID,
+		    "container has runAsNonRoot and image has non-numeric user (%s), cannot "
+		    "verify user is non-root (pod: \"%s_%s(%s)\", container: %s)",
+		    s->run_as_username, p->name, p->ns, p->uid, c->name);
 	if (!s->run_as_user)
 		return err_set(err, ERR_INVALID,
 		               "container has runAsNonRoot and image will run as root " WHERE);
@@ -237,7 +240,8 @@ static int check_user(const struct pod *p, const CoreV1__Container *c,
 
 static CriV1__NamespaceOption *namespaces_of(const CoreV1__PodSpec *s, struct arena *a)
 {
-	CriV1__NamespaceOption *n = CRI_NEW(a, CriV1__NamespaceOption, CRI_V1__NAMESPACE_OPTION__INIT);
+	CriV1__NamespaceOption *n =
+	    CRI_NEW(a, CriV1__NamespaceOption, CRI_V1__NAMESPACE_OPTION__INIT);
 	n->network = s->host_network ? CRI_V1__NAMESPACE_MODE__NODE : CRI_V1__NAMESPACE_MODE__POD;
 	n->ipc = s->host_ipc ? CRI_V1__NAMESPACE_MODE__NODE : CRI_V1__NAMESPACE_MODE__POD;
 	n->pid = s->host_pid                  ? CRI_V1__NAMESPACE_MODE__NODE
@@ -258,12 +262,15 @@ static int security_of(const struct pod *p, const CoreV1__Container *c,
 	*ret = s;
 	s->namespace_options = namespaces_of(p->spec->spec, a);
 	set_user(s, psc, sc, image, a);
-	s->seccomp = seccomp_of(p, sc && sc->seccomp_profile ? sc->seccomp_profile
-	                           : psc                     ? psc->seccomp_profile
-	                                                     : NULL, a);
+	s->seccomp = seccomp_of(p,
+	                        sc && sc->seccomp_profile ? sc->seccomp_profile
+	                        : psc                     ? psc->seccomp_profile
+	                                                  : NULL,
+	                        a);
 	s->privileged = sc && sc->privileged;
 	s->readonly_rootfs = sc && sc->read_only_root_filesystem;
-	s->no_new_privs = sc && sc->has_allow_privilege_escalation && !sc->allow_privilege_escalation;
+	s->no_new_privs =
+	    sc && sc->has_allow_privilege_escalation && !sc->allow_privilege_escalation;
 	bool unmasked = sc && is_set(sc->proc_mount) && !strcmp(sc->proc_mount, "Unmasked");
 	if (!unmasked && !s->privileged) {
 		s->masked_paths = (char **)(uintptr_t)masked_paths;
@@ -294,10 +301,10 @@ static char **expand_all(const struct env *env, char *const *list, size_t n, str
 static void add_notes(struct pod *p, const CoreV1__Container *c, uint32_t attempt,
                       CriV1__ContainerConfig *cfg, struct arena *a)
 {
-#define LABEL(k, v) \
+#define LABEL(k, v)                                                                        \
 	cri_pair_add(a, &cri_v1__container_config__labels_entry__descriptor, &cfg->labels, \
 	             &cfg->n_labels, k, v)
-#define NOTE(k, v) \
+#define NOTE(k, v)                                                                \
 	cri_pair_add(a, &cri_v1__container_config__annotations_entry__descriptor, \
 	             &cfg->annotations, &cfg->n_annotations, k, v)
 	LABEL(LABEL_POD_NAME, p->name);
@@ -306,10 +313,10 @@ static void add_notes(struct pod *p, const CoreV1__Container *c, uint32_t attemp
 	LABEL(LABEL_CONTAINER_NAME, c->name);
 	_cleanup_buf_ struct buf json = BUF_INIT;
 	json_encode(&core_v1__container_schema, &c->base, NULL, &json);
-	NOTE(ANNOTATION_HASH,
-	     arena_printf(a, "%x", (unsigned)hash_bytes(json.data, json.len, 0)));
+	NOTE(ANNOTATION_HASH, arena_printf(a, "%x", (unsigned)hash_bytes(json.data, json.len, 0)));
 	NOTE(ANNOTATION_RESTART_COUNT, arena_printf(a, "%u", attempt));
-	NOTE(ANNOTATION_MESSAGE_PATH, c->termination_message_path ? c->termination_message_path : "");
+	NOTE(ANNOTATION_MESSAGE_PATH,
+	     c->termination_message_path ? c->termination_message_path : "");
 	NOTE(ANNOTATION_MESSAGE_POLICY,
 	     c->termination_message_policy ? c->termination_message_policy : "File");
 	if (p->spec->spec->has_termination_grace_period_seconds)

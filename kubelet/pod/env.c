@@ -94,9 +94,8 @@ static void add_link(struct services *s, const char *prefix, const CoreV1__Servi
 	char *lower = arena_strdup(a, protocol);
 	for (char *c = lower; *c; c++)
 		*c = (char)tolower((unsigned char)*c);
-	const char *url = strchr(ip, ':')
-	                      ? arena_printf(a, "%s://[%s]:%d", lower, ip, port->port)
-	                      : arena_printf(a, "%s://%s:%d", lower, ip, port->port);
+	const char *url = strchr(ip, ':') ? arena_printf(a, "%s://[%s]:%d", lower, ip, port->port)
+	                                  : arena_printf(a, "%s://%s:%d", lower, ip, port->port);
 	const char *base = arena_printf(a, "%s_PORT_%d_%s", prefix, port->port, protocol);
 	if (first)
 		env_set(&s->env, a, arena_printf(a, "%s_PORT", prefix), url);
@@ -230,7 +229,8 @@ static enum object_state secret_key(struct builder *b, const CoreV1__SecretKeySe
 	return OBJECT_FAILED;
 }
 
-static enum object_state from_ref(struct builder *b, const CoreV1__EnvVarSource *f, const char **ret)
+static enum object_state from_ref(struct builder *b, const CoreV1__EnvVarSource *f,
+                                  const char **ret)
 {
 	if (f->config_map_key_ref)
 		return config_map_key(b, f->config_map_key_ref, ret);

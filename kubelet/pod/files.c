@@ -84,8 +84,7 @@ const char *hosts_file_write(struct pod *p, struct arena *a, struct err *err)
 		buf_byte(&b, '\n');
 	}
 	const char *path = pod_dir(p, a, "etc-hosts");
-	if (folder_make(pod_dir(p, a, ""), 0750, err) ||
-	    file_write(path, buf_view(&b), 0644, err))
+	if (folder_make(pod_dir(p, a, ""), 0750, err) || file_write(path, buf_view(&b), 0644, err))
 		return NULL;
 	return path;
 }

@@ -48,11 +48,12 @@ static void on_done(struct http_request *r, int code, const struct err *err, voi
 	_cleanup_arena_ struct arena a = {0};
 	g->request = NULL;
 	if (code)
-		g->done(0, arena_printf(&a, "Get \"%s\": %s", g->url,
-		                        code == -ERR_TIMEOUT ? "context deadline exceeded "
-		                                               "(Client.Timeout exceeded while "
-		                                               "awaiting headers)"
-		                                             : err->text),
+		g->done(0,
+		        arena_printf(&a, "Get \"%s\": %s", g->url,
+		                     code == -ERR_TIMEOUT ? "context deadline exceeded "
+		                                            "(Client.Timeout exceeded while "
+		                                            "awaiting headers)"
+		                                          : err->text),
 		        SLICE_EMPTY, g->arg);
 	else
 		g->done(http_request_status(r), NULL, http_request_body(r), g->arg);
@@ -94,13 +95,14 @@ struct http_get *http_get_start(struct pod *p, const CoreV1__Container *c,
 	         *path == '/' ? "" : "/", path);
 	struct tls_context *tls = NULL;
 	struct err err = ERR_INIT;
-	if (https && tls_context_new(&(struct tls_options){.insecure_skip_verify = true}, &tls,
-	                             &err)) {
+	if (https &&
+	    tls_context_new(&(struct tls_options){.insecure_skip_verify = true}, &tls, &err)) {
 		snprintf(g->error, sizeof(g->error), "%.200s", err.text);
 		loop_timer_start(&g->fail, 0);
 		return g;
 	}
-	http_client_new(&(struct http_client_options){.loop = p->k->loop, .tls = tls,
+	http_client_new(&(struct http_client_options){.loop = p->k->loop,
+	                                              .tls = tls,
 	                                              .connect_timeout_ms = timeout_ms},
 	                &g->client);
 	tls_context_unref(tls);
@@ -119,8 +121,8 @@ struct http_get *http_get_start(struct pod *p, const CoreV1__Container *c,
 		                                    slice_str(action->http_headers[i]->value)};
 	}
 	if (!agent)
-		headers[k++] = (struct http_header){SLICE_LIT("user-agent"),
-		                                    SLICE_LIT("kube-probe/1.36")};
+		headers[k++] =
+		    (struct http_header){SLICE_LIT("user-agent"), SLICE_LIT("kube-probe/1.36")};
 	if (!accept)
 		headers[k++] = (struct http_header){SLICE_LIT("accept"), SLICE_LIT("*/*")};
 	headers[k++] = (struct http_header){SLICE_LIT("connection"), SLICE_LIT("close")};

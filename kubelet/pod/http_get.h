@@ -6,7 +6,8 @@
 
 struct http_get;
 struct http_client;
-/* status 0: no answer, `error` says why; else the answer's status and (the beginning of) its body. */
+/* status 0: no answer, `error` says why; else the answer's status and (the beginning of) its body.
+ */
 typedef void (*http_get_fn)(int status, const char *error, struct slice body, void *arg);
 struct http_get *http_get_start(struct pod *p, const CoreV1__Container *c,
                                 const CoreV1__HTTPGetAction *action, uint32_t timeout_ms,

@@ -66,9 +66,9 @@ bool image_name_is_valid(const char *name)
 	const char *end = name + strcspn(name, "@");
 	const char *slash = memchr(name, '/', (size_t)(end - name));
 	/* A first part with a dot, a port or the name localhost is a host. */
-	if (slash && (memchr(name, '.', (size_t)(slash - name)) ||
-	              memchr(name, ':', (size_t)(slash - name)) ||
-	              !strncmp(name, "localhost/", 10)))
+	if (slash &&
+	    (memchr(name, '.', (size_t)(slash - name)) ||
+	     memchr(name, ':', (size_t)(slash - name)) || !strncmp(name, "localhost/", 10)))
 		name = slash + 1;
 	const char *colon = memrchr(name, ':', (size_t)(end - name));
 	const char *stop = colon ? colon : end;
@@ -124,7 +124,8 @@ static void tell_pulled(struct image_ensure *i, const CriV1__Image *image)
 	uint64_t ms = clock_mono_ms() - i->began_ms;
 	duration_format((int64_t)ms * 1000000, took);
 	pod_event(i->pod, i->container, false, "Pulled",
-	          "Successfully pulled image \"%s\" in %s (%s including waiting). Image size: %llu bytes.",
+	          "Successfully pulled image \"%s\" in %s (%s including waiting). Image size: %llu "
+	          "bytes.",
 	          i->image, took, took, (unsigned long long)image->size);
 }
 
@@ -156,7 +157,7 @@ static void pull(struct image_ensure *i)
 	    CRI_NEW(&a, CriV1__PullImageRequest, CRI_V1__PULL_IMAGE_REQUEST__INIT);
 	q->image = CRI_NEW(&a, CriV1__ImageSpec, CRI_V1__IMAGE_SPEC__INIT);
 	q->image->image = i->image;
-	q->sandbox_config = sandbox_config(i->pod, 0, &a);
+	q->sandbox_config = sandbox_config(i->pod, 0, false, &a);
 	i->began_ms = clock_mono_ms();
 	i->call = cri_call(i->pod->k->cri, CRI_PULL_IMAGE, q, 0, on_pulled, i);
 }
@@ -178,9 +179,11 @@ static void on_status(const struct cri_result *r, void *arg)
 	if (i->pulled && there)
 		tell_pulled(i, m->image);
 	else if (there && !i->always)
-		pod_event(i->pod, i->container, false, "Pulled",
-		          "Container image \"%s\" already present on machine and can be accessed by "
-		          "the pod", i->image);
+		pod_event(
+		    i->pod, i->container, false, "Pulled",
+		    "Container image \"%s\" already present on machine and can be accessed by "
+		    "the pod",
+		    i->image);
 	if (there && (i->pulled || !i->always)) {
 		struct image_info info = {
 		    .ref = m->image->id,
@@ -191,7 +194,8 @@ static void on_status(const struct cri_result *r, void *arg)
 		finish(i, &info, NULL, NULL);
 	} else if (i->never) {
 		const char *text = arena_printf(
-		    &a, "Container image \"%s\" is not present with pull policy of Never", i->image);
+		    &a, "Container image \"%s\" is not present with pull policy of Never",
+		    i->image);
 		pod_event(i->pod, i->container, true, "ErrImageNeverPull", "%s", text);
 		finish(i, NULL, "ErrImageNeverPull", text);
 	} else if (i->pulled) {

@@ -41,7 +41,8 @@ static void on_stopped(const struct cri_result *r, void *arg)
 	if (r->code != RPC_OK && r->code != RPC_NOT_FOUND) {
 		_cleanup_arena_ struct arena a = {0};
 		const char *text = cri_error_text(r, &a);
-		pod_event(k->pod, k->name, true, "FailedKillPod", "error killing container: %s", text);
+		pod_event(k->pod, k->name, true, "FailedKillPod", "error killing container: %s",
+		          text);
 		pod_hold(k->pod, 1000);
 	}
 	if (--k->calls == 0)

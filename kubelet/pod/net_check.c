@@ -105,7 +105,8 @@ struct net_check *tcp_check_start(struct pod *p, const CoreV1__Container *c,
 	struct sockaddr_storage sa;
 	if (!host)
 		return fail_later(n, "the pod has no address");
-	snprintf(n->address, sizeof(n->address), strchr(host, ':') ? "[%s]:%d" : "%s:%d", host, port);
+	snprintf(n->address, sizeof(n->address), strchr(host, ':') ? "[%s]:%d" : "%s:%d", host,
+	         port);
 	if (uv_ip4_addr(host, port, (struct sockaddr_in *)&sa) &&
 	    uv_ip6_addr(host, port, (struct sockaddr_in6 *)&sa))
 		return fail_later(n, "the host of a TCP probe must be an address");
@@ -136,7 +137,8 @@ static void on_health(const struct rpc_result *r, void *arg)
 		return;
 	}
 	if (r->code != RPC_OK) {
-		snprintf(n->error, sizeof(n->error), "error: health rpc probe failed: rpc error: code = %s desc = %s",
+		snprintf(n->error, sizeof(n->error),
+		         "error: health rpc probe failed: rpc error: code = %s desc = %s",
 		         rpc_code_name(r->code), r->text);
 		finish(n, n->error);
 		return;

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Reads what the runtime has of one pod: its sandboxes, then its containers, each with its status. */
+/* Reads what the runtime has of one pod: its sandboxes, then its containers, each with its status.
+ */
 #include <stdio.h>
 #include <string.h>
 
@@ -162,17 +163,16 @@ static void on_sandbox_status(const struct cri_result *r, void *arg)
 	if (m && m->status) {
 		const CriV1__PodSandboxStatus *st = m->status;
 		s->ready = st->state == CRI_V1__POD_SANDBOX_STATE__SANDBOX_READY;
-		s->host_network = st->linux_ && st->linux_->namespaces &&
-		                  st->linux_->namespaces->options &&
-		                  st->linux_->namespaces->options->network ==
-		                      CRI_V1__NAMESPACE_MODE__NODE;
+		s->host_network =
+		    st->linux_ && st->linux_->namespaces && st->linux_->namespaces->options &&
+		    st->linux_->namespaces->options->network == CRI_V1__NAMESPACE_MODE__NODE;
 		if (st->network && *st->network->ip) {
 			size_t n = 1 + st->network->n_additional_ips;
 			const char **ips = arena_array(&o->arena, const char *, n);
 			ips[0] = arena_strdup(&o->arena, st->network->ip);
 			for (size_t i = 1; i < n; i++)
-				ips[i] = arena_strdup(&o->arena,
-				                      st->network->additional_ips[i - 1]->ip);
+				ips[i] =
+				    arena_strdup(&o->arena, st->network->additional_ips[i - 1]->ip);
 			s->ips = ips;
 			s->n_ips = n;
 		}
@@ -195,8 +195,8 @@ static void ask_statuses(struct observation *o)
 	_cleanup_arena_ struct arena a = {0};
 	o->pending++;
 	for (size_t i = 0; i < o->rt.n_sandboxes; i++) {
-		CriV1__PodSandboxStatusRequest *q = CRI_NEW(&a, CriV1__PodSandboxStatusRequest,
-		                                            CRI_V1__POD_SANDBOX_STATUS_REQUEST__INIT);
+		CriV1__PodSandboxStatusRequest *q = CRI_NEW(
+		    &a, CriV1__PodSandboxStatusRequest, CRI_V1__POD_SANDBOX_STATUS_REQUEST__INIT);
 		q->pod_sandbox_id = (char *)(uintptr_t)o->rt.sandboxes[i].id;
 		cri_call(o->pod->k->cri, CRI_POD_SANDBOX_STATUS, q, CRI_TIMEOUT_MS,
 		         on_sandbox_status, status_call(o, i));

@@ -61,11 +61,11 @@ static void memory_adopt(struct pod *p)
 		abort();
 	for (size_t i = 0; i < n; i++) {
 		size_t k = i - s->n_init_containers;
-		const char *name =
-		    i < s->n_init_containers ? s->init_containers[i]->name
-		    : k < s->n_containers    ? s->containers[k]->name
-		                             : s->ephemeral_containers[k - s->n_containers]
-		                                ->ephemeral_container_common->name;
+		const char *name = i < s->n_init_containers ? s->init_containers[i]->name
+		                   : k < s->n_containers
+		                       ? s->containers[k]->name
+		                       : s->ephemeral_containers[k - s->n_containers]
+		                             ->ephemeral_container_common->name;
 		struct container_memory *old = memory_find(&p->memory, name);
 		if (old) {
 			at[i] = *old;

@@ -3,10 +3,10 @@
 /* The pods of this node and the worker that each has: a state machine on the loop.
  *
  * Level driven. pod_sync looks at what is wanted (the newest object of the apiserver) and what is
- * there (the runtime's containers), and starts the next steps; while steps are in flight (`busy`) it
- * only notes that it was asked. When the last step has ended the runtime is read again and the next
- * turn begins. A pod without an object (unknown to the apiserver, or deleted from it) is only taken
- * away. */
+ * there (the runtime's containers), and starts the next steps; while steps are in flight (`busy`)
+ * it only notes that it was asked. When the last step has ended the runtime is read again and the
+ * next turn begins. A pod without an object (unknown to the apiserver, or deleted from it) is only
+ * taken away. */
 #include "common/base/list.h"
 #include "common/base/map.h"
 #include "kubelet/core/plan.h"
@@ -36,15 +36,15 @@ struct pod {
 	struct arena next_arena;
 	CoreV1__Pod *next;
 	int64_t next_revision;
-	bool gone;     /* the apiserver has no such object */
-	bool deleting; /* it has a deletionTimestamp */
+	bool gone;            /* the apiserver has no such object */
+	bool deleting;        /* it has a deletionTimestamp */
 	int64_t seen_seconds; /* when it was first seen, or its status' startTime */
 
 	/* What the runtime has. */
 	struct arena rt_arena;
 	struct pod_runtime rt;
 	bool rt_fresh, rt_seen; /* rt_seen: it was ever read */
-	uint64_t rt_mark; /* of the relist that it agrees with */
+	uint64_t rt_mark;       /* of the relist that it agrees with */
 	struct pod_memory memory;
 	struct list backoffs; /* of images */
 
@@ -131,7 +131,9 @@ bool pod_collect(struct pod *p);
 bool pod_remove_all(struct pod *p);
 
 /* sandbox.c */
-CriV1__PodSandboxConfig *sandbox_config(struct pod *p, uint32_t attempt, struct arena *a);
+/* tell: what is missing becomes an Event. */
+CriV1__PodSandboxConfig *sandbox_config(struct pod *p, uint32_t attempt, bool tell,
+                                        struct arena *a);
 void sandbox_create(struct pod *p, uint32_t attempt, bool replaced);
 void sandbox_stop_all(struct pod *p);
 

@@ -105,15 +105,15 @@ static void compare(struct pods *pods, const CriV1__ListContainersResponse *cont
 	_cleanup_arena_ struct arena a = {0};
 	struct mark {
 		uint64_t sum;
-	} *m;
-#define MARK(uid, id, state)                                   \
-	do {                                                   \
-		m = map_get_str(&marks, uid);                  \
-		if (!m) {                                      \
-			m = arena_new(&a, struct mark);        \
-			map_put_str(&marks, uid, m);           \
-		}                                              \
-		m->sum ^= observe_mark(id, state);             \
+	} * m;
+#define MARK(uid, id, state)                            \
+	do {                                            \
+		m = map_get_str(&marks, uid);           \
+		if (!m) {                               \
+			m = arena_new(&a, struct mark); \
+			map_put_str(&marks, uid, m);    \
+		}                                       \
+		m->sum ^= observe_mark(id, state);      \
 	} while (0)
 	for (size_t i = 0; i < boxes->n_items; i++) {
 		const CriV1__PodSandbox *s = boxes->items[i];
@@ -204,11 +204,13 @@ int pods_check(void *pods, struct err *err)
 	const struct pods *p = pods;
 	uint64_t ago = clock_mono_ms() - p->relisted_ms;
 	if (!p->relisted_ms)
-		return err_set(err, ERR_UNAVAILABLE, "PLEG is not healthy: pleg has yet to be successful");
-	if (ago > RELIST_HEALTHY_MS)
 		return err_set(err, ERR_UNAVAILABLE,
-		               "PLEG is not healthy: pleg was last seen active %llus ago; threshold is 3m0s",
-		               (unsigned long long)(ago / 1000));
+		               "PLEG is not healthy: pleg has yet to be successful");
+	if (ago > RELIST_HEALTHY_MS)
+		return err_set(
+		    err, ERR_UNAVAILABLE,
+		    "PLEG is not healthy: pleg was last seen active %llus ago; threshold is 3m0s",
+		    (unsigned long long)(ago / 1000));
 	return 0;
 }
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The probes of a pod's running containers: one prober a probe, which core/probe.h tells when to act
- * and what the results mean. */
+/* The probes of a pod's running containers: one prober a probe, which core/probe.h tells when to
+ * act and what the results mean. */
 #include <stdio.h>
 #include <string.h>
 
@@ -90,7 +90,8 @@ static void report(struct prober *w, enum probe_result result, const char *text)
 	struct container_memory *m = pod_memory_of(p, w->container);
 	if (m && w->probe.verdict == PROBE_FAILURE && w->probe.kind != PROBE_READINESS) {
 		char *words = NULL;
-		if (asprintf(&words, "Container %s failed %s probe, will be restarted", w->container,
+		if (asprintf(&words, "Container %s failed %s probe, will be restarted",
+		             w->container,
 		             w->probe.kind == PROBE_STARTUP ? "startup" : "liveness") < 0)
 			abort();
 		free((char *)(uintptr_t)m->restart_message);

@@ -5,7 +5,13 @@
 
 #include "kubelet/pod/files.h"
 
-enum { HOSTNAME_MAX = 63, DNS_SERVERS_MAX = 3, DNS_SEARCHES_MAX = 32, DNS_OPTIONS_MAX = 32, RETRY_MS = 10000 };
+enum {
+	HOSTNAME_MAX = 63,
+	DNS_SERVERS_MAX = 3,
+	DNS_SEARCHES_MAX = 32,
+	DNS_OPTIONS_MAX = 32,
+	RETRY_MS = 10000
+};
 
 static bool is_set(const char *s)
 {
@@ -87,7 +93,7 @@ static void add_own_option(CriV1__DNSConfig *d, const CoreV1__PodDNSConfigOption
 	ADD_OPTION(d, o->value ? arena_printf(a, "%s:%s", o->name, o->value) : o->name);
 }
 
-static CriV1__DNSConfig *dns_config(struct pod *p, struct arena *a)
+static CriV1__DNSConfig *dns_config(struct pod *p, bool tell, struct arena *a)
 {
 	const CoreV1__PodSpec *s = p->spec->spec;
 	CriV1__DNSConfig *d = CRI_NEW(a, CriV1__DNSConfig, CRI_V1__DNSCONFIG__INIT);
@@ -95,11 +101,14 @@ static CriV1__DNSConfig *dns_config(struct pod *p, struct arena *a)
 	bool cluster = !strcmp(policy, "ClusterFirstWithHostNet") ||
 	               (!strcmp(policy, "ClusterFirst") && !s->host_network);
 	if (cluster && !p->k->config->cluster_dns.n) {
-		pod_event(p, NULL, true, "MissingClusterDNS",
-		          "pod: \"%s_%s(%s)\". kubelet does not have ClusterDNS IP configured and cannot "
-		          "create Pod using \"%s\" policy. Falling back to \"Default\" policy.",
-		          p->name, p->ns, p->uid, policy);
 		cluster = false;
+		if (tell)
+			pod_event(
+			    p, NULL, true, "MissingClusterDNS",
+			    "pod: \"%s_%s(%s)\". kubelet does not have ClusterDNS IP configured "
+			    "and cannot "
+			    "create Pod using \"%s\" policy. Falling back to \"Default\" policy.",
+			    p->name, p->ns, p->uid, policy);
 	}
 	if (cluster)
 		add_cluster_dns(p, d, a);
@@ -139,8 +148,8 @@ static void add_ports(struct pod *p, CriV1__PodSandboxConfig *c, struct arena *a
 			m->host_port = port->host_port;
 			m->host_ip = port->host_ip;
 			size_t n = c->n_port_mappings;
-			c->port_mappings = arena_grow(a, c->port_mappings, n * sizeof(m),
-			                              (n + 1) * sizeof(m));
+			c->port_mappings =
+			    arena_grow(a, c->port_mappings, n * sizeof(m), (n + 1) * sizeof(m));
 			c->port_mappings[c->n_port_mappings++] = m;
 		}
 	}
@@ -148,9 +157,9 @@ static void add_ports(struct pod *p, CriV1__PodSandboxConfig *c, struct arena *a
 
 static CriV1__NamespaceOption *namespaces(const CoreV1__PodSpec *s, struct arena *a)
 {
-	CriV1__NamespaceOption *n = CRI_NEW(a, CriV1__NamespaceOption, CRI_V1__NAMESPACE_OPTION__INIT);
-	n->network =
-	    s->host_network ? CRI_V1__NAMESPACE_MODE__NODE : CRI_V1__NAMESPACE_MODE__POD;
+	CriV1__NamespaceOption *n =
+	    CRI_NEW(a, CriV1__NamespaceOption, CRI_V1__NAMESPACE_OPTION__INIT);
+	n->network = s->host_network ? CRI_V1__NAMESPACE_MODE__NODE : CRI_V1__NAMESPACE_MODE__POD;
 	n->ipc = s->host_ipc ? CRI_V1__NAMESPACE_MODE__NODE : CRI_V1__NAMESPACE_MODE__POD;
 	n->pid = s->host_pid                  ? CRI_V1__NAMESPACE_MODE__NODE
 	         : s->share_process_namespace ? CRI_V1__NAMESPACE_MODE__POD
@@ -190,9 +199,9 @@ static CriV1__LinuxPodSandboxConfig *linux_config(struct pod *p, struct arena *a
 	sc->namespace_options = namespaces(s, a);
 	sc->privileged = any_privileged(s);
 	sc->seccomp = CRI_NEW(a, CriV1__SecurityProfile, CRI_V1__SECURITY_PROFILE__INIT);
-	sc->seccomp->profile_type =
-	    sc->privileged ? CRI_V1__SECURITY_PROFILE__PROFILE_TYPE__Unconfined
-	                   : CRI_V1__SECURITY_PROFILE__PROFILE_TYPE__RuntimeDefault;
+	sc->seccomp->profile_type = sc->privileged
+	                                ? CRI_V1__SECURITY_PROFILE__PROFILE_TYPE__Unconfined
+	                                : CRI_V1__SECURITY_PROFILE__PROFILE_TYPE__RuntimeDefault;
 	if (!psc)
 		return l;
 	if (psc->has_run_as_user)
@@ -227,7 +236,7 @@ static char *hostname_of(struct pod *p, struct arena *a)
 	return h;
 }
 
-CriV1__PodSandboxConfig *sandbox_config(struct pod *p, uint32_t attempt, struct arena *a)
+CriV1__PodSandboxConfig *sandbox_config(struct pod *p, uint32_t attempt, bool tell, struct arena *a)
 {
 	const MetaV1__ObjectMeta *m = p->spec->metadata;
 	CriV1__PodSandboxConfig *c =
@@ -239,10 +248,10 @@ CriV1__PodSandboxConfig *sandbox_config(struct pod *p, uint32_t attempt, struct 
 	c->metadata->attempt = attempt;
 	c->hostname = hostname_of(p, a);
 	c->log_directory = (char *)(uintptr_t)pod_log_dir(p, a);
-	c->dns_config = dns_config(p, a);
+	c->dns_config = dns_config(p, tell, a);
 	c->linux_ = linux_config(p, a);
 	add_ports(p, c, a);
-#define LABEL(k, v) \
+#define LABEL(k, v)                                                                        \
 	cri_pair_add(a, &cri_v1__pod_sandbox_config__labels_entry__descriptor, &c->labels, \
 	             &c->n_labels, k, v)
 	for (size_t i = 0; i < m->n_labels; i++)
@@ -281,7 +290,7 @@ void sandbox_create(struct pod *p, uint32_t attempt, bool replaced)
 		          "Pod sandbox changed, it will be killed and re-created.");
 	CriV1__RunPodSandboxRequest *q =
 	    CRI_NEW(&a, CriV1__RunPodSandboxRequest, CRI_V1__RUN_POD_SANDBOX_REQUEST__INIT);
-	q->config = sandbox_config(p, attempt, &a);
+	q->config = sandbox_config(p, attempt, true, &a);
 	struct err err;
 	if (folder_make(q->config->log_directory, 0755, &err)) {
 		pod_event(p, NULL, true, "FailedCreatePodSandBox", "%s", err.text);
@@ -300,8 +309,10 @@ static void on_stopped(const struct cri_result *r, void *arg)
 	struct pod *p = arg;
 	if (r->code != RPC_OK && r->code != RPC_NOT_FOUND) {
 		_cleanup_arena_ struct arena a = {0};
-		pod_event(p, NULL, true, "FailedKillPod", "error killing pod: failed to \"KillPodSandbox\" "
-		          "for \"%s\" with KillPodSandboxError: \"%s\"", p->uid, cri_error_text(r, &a));
+		pod_event(p, NULL, true, "FailedKillPod",
+		          "error killing pod: failed to \"KillPodSandbox\" "
+		          "for \"%s\" with KillPodSandboxError: \"%s\"",
+		          p->uid, cri_error_text(r, &a));
 		pod_hold(p, 1000);
 	}
 	pods_relist_now(p->k->pods);

@@ -46,8 +46,10 @@ static void finish(struct start *s)
 
 static void fail(struct start *s, const char *reason, const char *message)
 {
+	struct container_memory *m = pod_memory_of(s->pod, s->spec->name);
 	set_waiting(s->pod, s->spec->name, reason, message);
-	pod_hold(s->pod, RETRY_MS);
+	if (m)
+		m->hold_until_ms = now_real_ms() + RETRY_MS;
 	finish(s);
 }
 
@@ -137,8 +139,8 @@ static void configure(void *arg)
 	CriV1__CreateContainerRequest *q =
 	    CRI_NEW(&a, CriV1__CreateContainerRequest, CRI_V1__CREATE_CONTAINER_REQUEST__INIT);
 	struct err err = ERR_INIT;
-	enum object_state state = container_config(p, s->spec, s->attempt, &s->image, configure, s,
-	                                           &a, &q->config, &err);
+	enum object_state state =
+	    container_config(p, s->spec, s->attempt, &s->image, configure, s, &a, &q->config, &err);
 	if (state == OBJECT_WAIT)
 		return;
 	if (state == OBJECT_FAILED) {
@@ -148,7 +150,7 @@ static void configure(void *arg)
 	}
 	s->stage = START_CREATE;
 	q->pod_sandbox_id = (char *)(uintptr_t)s->sandbox_id;
-	q->sandbox_config = sandbox_config(p, s->sandbox_attempt, &a);
+	q->sandbox_config = sandbox_config(p, s->sandbox_attempt, false, &a);
 	cri_call(p->k->cri, CRI_CREATE_CONTAINER, q, CRI_TIMEOUT_MS, on_created, s);
 }
 
@@ -204,9 +206,11 @@ static bool name_is_bad(struct pod *p, const CoreV1__Container *c)
 	_cleanup_arena_ struct arena a = {0};
 	if (image_name_is_valid(c->image))
 		return false;
-	const char *text = arena_printf(&a,
-	                                "Failed to apply default image tag \"%s\": couldn't parse image "
-	                                "name \"%s\": invalid reference format", c->image, c->image);
+	const char *text =
+	    arena_printf(&a,
+	                 "Failed to apply default image tag \"%s\": couldn't parse image "
+	                 "name \"%s\": invalid reference format",
+	                 c->image, c->image);
 	const struct container_memory *m = pod_memory_of(p, c->name);
 	if (m && m->wait_reason && !strcmp(m->wait_reason, "InvalidImageName"))
 		return true;

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Brings the status of a pod to the apiserver: one write at a time, the newest state wins. The write
- * carries the resourceVersion that it was made from; a conflict waits for the newer object. */
+/* Brings the status of a pod to the apiserver: one write at a time, the newest state wins. The
+ * write carries the resourceVersion that it was made from; a conflict waits for the newer object.
+ */
 #include <string.h>
 
 #include "common/base/log.h"
@@ -39,8 +40,8 @@ bool pod_status_settled(struct pod *p)
 
 static void retry(struct pod *p)
 {
-	p->status_retry_ms = p->status_retry_ms ? MIN(p->status_retry_ms * 2, RETRY_MAX_MS)
-	                                        : RETRY_MIN_MS;
+	p->status_retry_ms =
+	    p->status_retry_ms ? MIN(p->status_retry_ms * 2, RETRY_MAX_MS) : RETRY_MIN_MS;
 	loop_timer_start(&p->status_timer, p->status_retry_ms);
 }
 
@@ -50,12 +51,14 @@ static void on_written(const struct client_result *r, void *arg)
 	p->status_in_flight = false;
 	if (r->code == ERR_OK) {
 		p->status_retry_ms = 0;
-		/* What was written is what the apiserver has: it need not come by the watch first. */
+		/* What was written is what the apiserver has: it need not come by the watch first.
+		 */
 		struct arena a = {0};
 		struct err err;
 		ProtobufCMessage *msg = NULL;
 		if (!pb_decode(&core_v1__pod_schema, r->object, &a, &msg, &err))
-			pod_offer(p, (CoreV1__Pod *)msg, strtoll(r->resource_version, NULL, 10), &a);
+			pod_offer(p, (CoreV1__Pod *)msg, strtoll(r->resource_version, NULL, 10),
+			          &a);
 		arena_deinit(&a);
 	} else if (r->code == ERR_NOT_FOUND) {
 		p->status_wanted = false;

@@ -106,8 +106,9 @@ static void stop_turn(struct pod *p)
 
 static void back_off_event(struct pod *p, const char *name)
 {
-	pod_event(p, name, true, "BackOff", "Back-off restarting failed container %s in pod %s_%s(%s)",
-	          name, p->name, p->ns, p->uid);
+	pod_event(p, name, true, "BackOff",
+	          "Back-off restarting failed container %s in pod %s_%s(%s)", name, p->name, p->ns,
+	          p->uid);
 }
 
 static void run_plan(struct pod *p, const struct pod_plan *plan)
@@ -129,8 +130,8 @@ static void run_plan(struct pod *p, const struct pod_plan *plan)
 		return;
 	}
 	if (plan->n_start) {
-		/* One after the other: the next turn starts the next. What waits for its image does not
-		 * keep the others waiting. */
+		/* One after the other: the next turn starts the next. What waits for its image does
+		 * not keep the others waiting. */
 		for (size_t i = 0; i < plan->n_start && !p->busy; i++)
 			container_start(p, &plan->start[i], plan->sandbox->id,
 			                plan->sandbox->attempt);

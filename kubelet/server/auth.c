@@ -77,7 +77,8 @@ static bool subject_has(X509_NAME *subject, int nid, const char *const *list, si
 {
 	for (int at = -1; (at = X509_NAME_get_index_by_NID(subject, nid, at)) >= 0;) {
 		ASN1_STRING *s = X509_NAME_ENTRY_get_data(X509_NAME_get_entry(subject, at));
-		struct slice text = slice_of(ASN1_STRING_get0_data(s), (size_t)ASN1_STRING_length(s));
+		struct slice text =
+		    slice_of(ASN1_STRING_get0_data(s), (size_t)ASN1_STRING_length(s));
 		for (size_t i = 0; i < n; i++)
 			if (slice_eq_str(text, list[i]))
 				return true;
@@ -95,10 +96,10 @@ static struct identity *identify(struct server_auth *a, const struct http_peer *
 	if (leaf && is_signed(a, leaf, peer)) {
 		X509_NAME *subject = X509_get_subject_name(leaf);
 		X509_NAME_get_text_by_NID(subject, NID_commonName, id->name, sizeof(id->name));
-		bool good = subject_has(subject, NID_organizationName, groups_allowed,
-		                        ARRAY_LEN(groups_allowed)) ||
-		            subject_has(subject, NID_commonName, names_allowed,
-		                        ARRAY_LEN(names_allowed));
+		bool good =
+		    subject_has(subject, NID_organizationName, groups_allowed,
+		                ARRAY_LEN(groups_allowed)) ||
+		    subject_has(subject, NID_commonName, names_allowed, ARRAY_LEN(names_allowed));
 		id->access = good ? ACCESS_GRANTED : ACCESS_DENIED;
 	}
 	X509_free(leaf);

@@ -74,8 +74,8 @@ static void route(struct server *s, struct http_exchange *x)
 	}
 	if (!strcmp(path, "/healthz") || !strncmp(path, "/healthz/", 9)) {
 		_cleanup_buf_ struct buf b = BUF_INIT;
-		int status = health_answer(&s->k->daemon->health, slice_str(path), slice_str(query),
-		                           &b);
+		int status =
+		    health_answer(&s->k->daemon->health, slice_str(path), slice_str(query), &b);
 		http_reply(x, status, "text/plain; charset=utf-8", buf_view(&b));
 	} else if (!strcmp(path, "/pods") || !strcmp(path, "/pods/")) {
 		reply_pods(s, x);
@@ -107,9 +107,9 @@ static void on_request(struct http_exchange *x, void *arg)
 		reply_text(x, 401, "Unauthorized");
 		break;
 	case ACCESS_DENIED:
-		reply_text(x, 403,
-		           arena_printf(x->arena, "Forbidden (user=%s, verb=get, resource=nodes)",
-		                        user));
+		reply_text(
+		    x, 403,
+		    arena_printf(x->arena, "Forbidden (user=%s, verb=get, resource=nodes)", user));
 		break;
 	}
 }
@@ -120,7 +120,8 @@ static int serving_tls(struct kubelet *k, struct tls_context **ret, struct err *
 	static const char *const alpn[] = {"h2", "http/1.1", NULL};
 	_cleanup_buf_ struct buf cert = BUF_INIT;
 	_cleanup_buf_ struct buf key = BUF_INIT;
-	struct tls_options o = {.server = true, .client_auth = TLS_CLIENT_AUTH_REQUEST,
+	struct tls_options o = {.server = true,
+	                        .client_auth = TLS_CLIENT_AUTH_REQUEST,
 	                        .ca_file = *c->client_ca_file ? c->client_ca_file : NULL,
 	                        .alpn = alpn};
 	if (*c->cert_file) {
@@ -128,8 +129,8 @@ static int serving_tls(struct kubelet *k, struct tls_context **ret, struct err *
 		o.key_file = c->key_file;
 	} else {
 		const char *const hosts[] = {c->node_name, c->node_ip};
-		int r = tls_self_signed(hosts, ARRAY_LEN(hosts), clock_real_ns() / 1000000000, &cert,
-		                        &key, err);
+		int r = tls_self_signed(hosts, ARRAY_LEN(hosts), clock_real_ns() / 1000000000,
+		                        &cert, &key, err);
 		if (r)
 			return r;
 		o.cert_pem = buf_view(&cert);
@@ -152,16 +153,16 @@ int server_start(struct kubelet *k, struct server **ret, struct err *err)
 		r = serving_tls(k, &s->tls, err);
 	if (r)
 		return r;
-	http_server_new(&(struct http_server_options){.on_request = on_request, .arg = s,
-	                                              .tls = s->tls},
-	                &s->https);
+	http_server_new(
+	    &(struct http_server_options){.on_request = on_request, .arg = s, .tls = s->tls},
+	    &s->https);
 	r = http_server_listen(s->https, k->loop, c->address, (int)c->port, NULL, err);
 	if (!r && c->healthz_port) {
 		const char *address = arena_printf(&k->daemon->arena, "%s:%lld", c->healthz_address,
 		                                   (long long)c->healthz_port);
-		r = ops_server_start(&(struct ops_server_options){.daemon = k->daemon,
-		                                                  .address = address},
-		                     &s->health, err);
+		r = ops_server_start(
+		    &(struct ops_server_options){.daemon = k->daemon, .address = address},
+		    &s->health, err);
 	}
 	return r;
 }

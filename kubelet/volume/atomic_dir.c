@@ -113,7 +113,8 @@ int atomic_dir_write(const char *dir, const struct payload *p, int64_t gid, stru
 	ssize_t n = readlinkat(fd, "..data", old, sizeof(old) - 1);
 	old[n > 0 ? n : 0] = 0;
 	int r = 0, sub = -1;
-	if (mkdirat(fd, name, 0755) || (sub = openat(fd, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC)) < 0)
+	if (mkdirat(fd, name, 0755) ||
+	    (sub = openat(fd, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC)) < 0)
 		r = err_set(err, ERR_IO, "mkdir %s/%s: %s", dir, name, strerror(errno));
 	if (!r && fchmod(sub, gid >= 0 ? 02755 : 0755))
 		r = err_set(err, ERR_IO, "chmod %s/%s: %s", dir, name, strerror(errno));

@@ -51,7 +51,8 @@ static bool value_of(const ProtobufCMessage *msg, bool secret, const char *key, 
 		}
 	for (size_t i = 0; !secret && i < m->n_binary_data; i++)
 		if (!strcmp(m->binary_data[i]->key, key)) {
-			*ret = slice_of(m->binary_data[i]->value.data, m->binary_data[i]->value.len);
+			*ret =
+			    slice_of(m->binary_data[i]->value.data, m->binary_data[i]->value.len);
 			return true;
 		}
 	return false;
@@ -74,9 +75,10 @@ static int add_all(struct collector *c, const ProtobufCMessage *msg, bool secret
 		r = add(c, arena_strdup(c->arena, m->data[i]->key),
 		        keep(c, slice_str(m->data[i]->value)), c->mode);
 	for (size_t i = 0; !secret && !r && i < m->n_binary_data; i++)
-		r = add(c, arena_strdup(c->arena, m->binary_data[i]->key),
-		        keep(c, slice_of(m->binary_data[i]->value.data,
-		                         m->binary_data[i]->value.len)), c->mode);
+		r = add(
+		    c, arena_strdup(c->arena, m->binary_data[i]->key),
+		    keep(c, slice_of(m->binary_data[i]->value.data, m->binary_data[i]->value.len)),
+		    c->mode);
 	return r;
 }
 
@@ -114,8 +116,8 @@ static enum object_state add_object(struct collector *c, enum object_kind kind, 
 	return OBJECT_READY;
 }
 
-static enum object_state add_fields(struct collector *c, CoreV1__DownwardAPIVolumeFile *const *items,
-                                    size_t n)
+static enum object_state add_fields(struct collector *c,
+                                    CoreV1__DownwardAPIVolumeFile *const *items, size_t n)
 {
 	const struct pod *p = c->from->pod;
 	for (size_t i = 0; i < n; i++) {
@@ -147,7 +149,8 @@ static enum object_state add_token(struct collector *c,
 	enum object_state state = token_get(c->from->tokens, s, &token, &error);
 	if (state == OBJECT_FAILED)
 		err_set(c->err, ERR_UNAVAILABLE, "failed to fetch token: %s", error);
-	if (state == OBJECT_READY && add(c, s->path, slice_str(arena_strdup(c->arena, token)), c->mode))
+	if (state == OBJECT_READY &&
+	    add(c, s->path, slice_str(arena_strdup(c->arena, token)), c->mode))
 		return OBJECT_FAILED;
 	return state;
 }
@@ -181,9 +184,9 @@ enum object_state payload_collect(const struct payload_sources *from, const Core
 	*ret = (struct payload){0};
 	if (s->config_map) {
 		c.mode = mode_of(s->config_map->has_default_mode, s->config_map->default_mode);
-		return add_object(&c, OBJECT_CONFIG_MAP, s->config_map->local_object_reference->name,
-		                  s->config_map->items, s->config_map->n_items,
-		                  s->config_map->optional);
+		return add_object(&c, OBJECT_CONFIG_MAP,
+		                  s->config_map->local_object_reference->name, s->config_map->items,
+		                  s->config_map->n_items, s->config_map->optional);
 	}
 	if (s->secret) {
 		c.mode = mode_of(s->secret->has_default_mode, s->secret->default_mode);

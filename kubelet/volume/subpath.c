@@ -97,9 +97,11 @@ const char *volume_subpath(struct pod *p, const char *container, size_t mount_i,
 	}
 	struct stat st;
 	if (fd < 0 || fstat(fd, &st)) {
-		err_set(err, ERR_IO, "failed to prepare subPath for volumeMount \"%s\" of container \"%s\"",
+		err_set(err, ERR_IO,
+		        "failed to prepare subPath for volumeMount \"%s\" of container \"%s\"",
 		        volume, container);
-	} else if (folder_make(parent, 0750, err) || make_target(target, S_ISDIR(st.st_mode), err)) {
+	} else if (folder_make(parent, 0750, err) ||
+	           make_target(target, S_ISDIR(st.st_mode), err)) {
 		target = NULL;
 	} else if (mount(arena_printf(a, "/proc/self/fd/%d", fd), target, NULL, MS_BIND | MS_REC,
 	                 NULL)) {

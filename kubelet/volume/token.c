@@ -63,7 +63,8 @@ static void on_token(const struct client_result *r, void *arg)
 	k->call = NULL;
 	int code = client_result_err(r, &err);
 	if (!code)
-		code = pb_decode(&authentication_v1__token_request_schema, r->object, &a, &msg, &err);
+		code =
+		    pb_decode(&authentication_v1__token_request_schema, r->object, &a, &msg, &err);
 	free(k->error);
 	k->error = NULL;
 	if (code) {
@@ -101,8 +102,10 @@ static void ask(struct token *k)
 	q->spec->bound_object_ref->name = p->name;
 	q->spec->bound_object_ref->uid = p->uid;
 	const char *account = p->spec->spec->service_account_name;
-	struct client_target t = {{"", "v1", "serviceaccounts"}, p->ns,
-	                          account && *account ? account : "default", "token"};
+	struct client_target t = {{"", "v1", "serviceaccounts"},
+	                          p->ns,
+	                          account && *account ? account : "default",
+	                          "token"};
 	k->call = client_write_msg(p->k->client, true, &t, &authentication_v1__token_request_schema,
 	                           &q->base, on_token, k);
 }

@@ -127,13 +127,17 @@ static int mount_host_path(struct volume *x, const CoreV1__HostPathVolumeSource 
 		const char *type, *words;
 		mode_t format;
 	} types[] = {
-	    {"Directory", "a directory", S_IFDIR},        {"DirectoryOrCreate", "a directory", S_IFDIR},
-	    {"File", "a file", S_IFREG},                  {"FileOrCreate", "a file", S_IFREG},
-	    {"Socket", "a socket file", S_IFSOCK},        {"CharDevice", "a character device", S_IFCHR},
+	    {"Directory", "a directory", S_IFDIR},
+	    {"DirectoryOrCreate", "a directory", S_IFDIR},
+	    {"File", "a file", S_IFREG},
+	    {"FileOrCreate", "a file", S_IFREG},
+	    {"Socket", "a socket file", S_IFSOCK},
+	    {"CharDevice", "a character device", S_IFCHR},
 	    {"BlockDevice", "a block device", S_IFBLK},
 	};
 	for (size_t i = 0; i < ARRAY_LEN(types); i++)
-		if (!strcmp(type, types[i].type) && (!there || (st.st_mode & S_IFMT) != types[i].format))
+		if (!strcmp(type, types[i].type) &&
+		    (!there || (st.st_mode & S_IFMT) != types[i].format))
 			return err_set(err, ERR_INVALID, "hostPath type check failed: %s is not %s",
 			               h->path, types[i].words);
 	free(x->path);
@@ -146,8 +150,8 @@ static int make_folder(struct pod *p, struct volume *x, const CoreV1__VolumeSour
                        mode_t mode, int64_t gid, struct err *err)
 {
 	_cleanup_arena_ struct arena a = {0};
-	const char *path = pod_dir(
-	    p, &a, arena_printf(&a, "volumes/kubernetes.io~%s/%s", kind_of(s), x->name));
+	const char *path =
+	    pod_dir(p, &a, arena_printf(&a, "volumes/kubernetes.io~%s/%s", kind_of(s), x->name));
 	if (folder_make(path, 0755, err))
 		return -err->code;
 	if (memory && !mounts_is_point(path)) {
@@ -207,7 +211,8 @@ static enum object_state mount_one(struct pod_volumes *v, struct volume *x,
 		r = mount_host_path(x, s->host_path, err);
 	} else if (s->empty_dir) {
 		const char *medium = s->empty_dir->medium ? s->empty_dir->medium : "";
-		r = make_folder(v->pod, x, s, !strcmp(medium, "Memory"), 0777, group_of(v->pod), err);
+		r = make_folder(v->pod, x, s, !strcmp(medium, "Memory"), 0777, group_of(v->pod),
+		                err);
 	} else {
 		r = err_set(err, ERR_NOT_IMPLEMENTED, "no volume plugin matched");
 	}
@@ -249,8 +254,8 @@ enum volume_state volumes_mount(struct pod *p)
 		if (state != OBJECT_FAILED)
 			continue;
 		failed = true;
-		pod_event(p, NULL, true, "FailedMount", "MountVolume.SetUp failed for volume \"%s\" : %s",
-		          x->name, err.text);
+		pod_event(p, NULL, true, "FailedMount",
+		          "MountVolume.SetUp failed for volume \"%s\" : %s", x->name, err.text);
 	}
 	if (failed) {
 		v->retry_ms = v->retry_ms ? MIN(v->retry_ms * 2, RETRY_MAX_MS) : RETRY_MIN_MS;
@@ -289,8 +294,8 @@ void volumes_refresh(struct pod *p)
 		enum object_state state = write_payload(v, x, source, REFRESH_MS / 2, &err);
 		v->refreshing |= state == OBJECT_WAIT;
 		if (state == OBJECT_FAILED)
-			log_error(&err, "Could not bring a volume up to date", LOG_STR("pod", p->key),
-			          LOG_STR("volume", x->name));
+			log_error(&err, "Could not bring a volume up to date",
+			          LOG_STR("pod", p->key), LOG_STR("volume", x->name));
 	}
 	v->refresh_at_ms = now + REFRESH_MS;
 	if (any)
