@@ -56,7 +56,8 @@ static void pass_number(struct parser *p, const char *name, int64_t min, const c
 		return;
 	long long n = strtoll(v, &end, 10);
 	if (*end) {
-		p->bad = status_bad_request(p->a, "strconv.ParseInt: parsing \"%s\": invalid syntax", v);
+		p->bad =
+		    status_bad_request(p->a, "strconv.ParseInt: parsing \"%s\": invalid syntax", v);
 		return;
 	}
 	if (n < min)
@@ -75,8 +76,9 @@ static void pass_time(struct parser *p)
 	if (rfc3339_parse(slice_str(v), &t, &err))
 		p->bad = status_bad_request(p->a, "%s", err.text);
 	if (request_query(p->req, "sinceSeconds"))
-		add_cause(p, "FieldValueForbidden", "sinceSeconds",
-		          "Forbidden: at most one of `sinceTime` or `sinceSeconds` may be specified");
+		add_cause(
+		    p, "FieldValueForbidden", "sinceSeconds",
+		    "Forbidden: at most one of `sinceTime` or `sinceSeconds` may be specified");
 	add_query(p, "sinceTime", v);
 }
 
@@ -91,9 +93,10 @@ static const struct status *refuse(struct parser *p)
 		list = arena_printf(p->a, "[%s]", list);
 	struct status_cause *causes =
 	    arena_memdup(p->a, p->causes, p->n_causes * sizeof(*p->causes));
-	return status_invalid(p->a, "", "PodLogOptions", req->name,
-	                      arena_printf(p->a, "PodLogOptions \"%s\" is invalid: %s", req->name, list),
-	                      causes, p->n_causes);
+	return status_invalid(
+	    p->a, "", "PodLogOptions", req->name,
+	    arena_printf(p->a, "PodLogOptions \"%s\" is invalid: %s", req->name, list), causes,
+	    p->n_causes);
 }
 
 const struct status *log_request_parse(const struct request *req, struct log_request *ret)
@@ -117,13 +120,13 @@ const struct status *log_request_parse(const struct request *req, struct log_req
 }
 
 /* " a b c" without the first space. */
-#define JOIN(a, list, n, name_of)                                                    \
-	__extension__({                                                              \
-		const char *text_ = "";                                              \
-		for (size_t i_ = 0; i_ < (n); i_++)                                  \
-			text_ = arena_printf((a), "%s%s%s", text_, i_ ? " " : "",    \
-			                     (list)[i_] name_of);                    \
-		text_;                                                               \
+#define JOIN(a, list, n, name_of)                                                                  \
+	__extension__({                                                                            \
+		const char *text_ = "";                                                            \
+		for (size_t i_ = 0; i_ < (n); i_++)                                                \
+			text_ =                                                                    \
+			    arena_printf((a), "%s%s%s", text_, i_ ? " " : "", (list)[i_] name_of); \
+		text_;                                                                             \
 	})
 
 const char *log_request_container(const struct log_request *l, const CoreV1__Pod *pod,
@@ -149,15 +152,16 @@ const char *log_request_container(const struct log_request *l, const CoreV1__Pod
 	if (s->n_containers == 1)
 		return s->containers[0]->name;
 	const char *text =
-	    arena_printf(a, "a container name must be specified for pod %s, choose one of: [%s]", name,
-	                 JOIN(a, s->containers, s->n_containers, ->name));
+	    arena_printf(a, "a container name must be specified for pod %s, choose one of: [%s]",
+	                 name, JOIN(a, s->containers, s->n_containers, ->name));
 	if (s->n_init_containers)
 		text = arena_printf(a, "%s or one of the init containers: [%s]", text,
 		                    JOIN(a, s->init_containers, s->n_init_containers, ->name));
 	if (s->n_ephemeral_containers)
-		text = arena_printf(a, "%s or one of the ephemeral containers: [%s]", text,
-		                    JOIN(a, s->ephemeral_containers, s->n_ephemeral_containers,
-		                         ->ephemeral_container_common->name));
+		text = arena_printf(
+		    a, "%s or one of the ephemeral containers: [%s]", text,
+		    JOIN(a, s->ephemeral_containers,
+		         s->n_ephemeral_containers, ->ephemeral_container_common->name));
 	*ret_refusal = status_bad_request(a, "%s", text);
 	return NULL;
 }

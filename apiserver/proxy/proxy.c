@@ -67,7 +67,8 @@ static void on_body(struct http_request *r, struct slice data, void *arg)
 	struct log_call *c = arg;
 	if (!c->streaming) {
 		if (c->error.len < ERROR_BYTES_MAX)
-			buf_add(&c->error, data.data, MIN(data.len, ERROR_BYTES_MAX - c->error.len));
+			buf_add(&c->error, data.data,
+			        MIN(data.len, ERROR_BYTES_MAX - c->error.len));
 		return;
 	}
 	if (response_chunk(c->sink, data) && !c->waiting) {
@@ -85,7 +86,8 @@ static const struct status *refusal_of(struct log_call *c, int http_status)
 	if (http_status == 404) {
 		struct status *s = status_new(a, 404, "NotFound",
 		                              "the server could not find the requested resource ( "
-		                              "pods/log %s)", c->req->name);
+		                              "pods/log %s)",
+		                              c->req->name);
 		struct status_cause *cause = arena_new(a, struct status_cause);
 		*cause = (struct status_cause){"UnexpectedServerResponse", text, ""};
 		status_details(s, "", "pods/log", c->req->name);
@@ -137,12 +139,13 @@ static void on_writable(void *arg)
 static void call_kubelet(struct log_call *c)
 {
 	struct proxy *p = c->proxy;
-	http_client_new(&(struct http_client_options){
-	                    .loop = c->req->loop,
-	                    .tls = c->options.insecure ? p->tls_insecure : p->tls,
-	                    .connect_timeout_ms = p->o.timeout_ms,
-	                },
-	                &c->client);
+	http_client_new(
+	    &(struct http_client_options){
+	        .loop = c->req->loop,
+	        .tls = c->options.insecure ? p->tls_insecure : p->tls,
+	        .connect_timeout_ms = p->o.timeout_ms,
+	    },
+	    &c->client);
 	c->sink->on_closed = on_closed;
 	c->sink->on_writable = on_writable;
 	c->sink->arg = c;
@@ -166,7 +169,8 @@ static ProtobufCMessage *find(struct log_call *c, const char *resource, const ch
 	struct object obj;
 	struct err err;
 	ProtobufCMessage *msg = NULL;
-	if (o && !stored_decode(info, blob_view(o->blob), o->mod_revision, c->req->arena, &obj, &err))
+	if (o &&
+	    !stored_decode(info, blob_view(o->blob), o->mod_revision, c->req->arena, &obj, &err))
 		msg = obj.msg;
 	cacher_snapshot_deinit(&snap);
 	return msg;
@@ -187,7 +191,8 @@ static void locate(struct log_call *c)
 {
 	struct request *req = c->req;
 	struct arena *a = req->arena;
-	const CoreV1__Pod *pod = (void *)find(c, "pods", arena_printf(a, "%s/%s", req->ns, req->name));
+	const CoreV1__Pod *pod =
+	    (void *)find(c, "pods", arena_printf(a, "%s/%s", req->ns, req->name));
 	const struct status *refusal = NULL;
 	if (!pod) {
 		refuse(c, status_not_found(a, "", "pods", req->name));
@@ -200,7 +205,8 @@ static void locate(struct log_call *c)
 	}
 	const char *host_name = pod->spec->node_name;
 	if (!host_name || !*host_name) {
-		response_reply(c->sink, 200, "text/plain", SLICE_EMPTY); /* not placed yet: no log */
+		response_reply(c->sink, 200, "text/plain",
+		               SLICE_EMPTY); /* not placed yet: no log */
 		return;
 	}
 	const CoreV1__Node *node = (void *)find(c, "nodes", host_name);
@@ -210,14 +216,15 @@ static void locate(struct log_call *c)
 	}
 	const char *host = address_of(c->proxy, node);
 	if (!host) {
-		refuse(c, status_new(a, 500, "", "no preferred addresses found; known addresses: []"));
+		refuse(c,
+		       status_new(a, 500, "", "no preferred addresses found; known addresses: []"));
 		return;
 	}
 	const CoreV1__NodeDaemonEndpoints *e = node->status->daemon_endpoints;
 	int port = e && e->kubelet_endpoint ? e->kubelet_endpoint->port : 0;
 	bool v6 = strchr(host, ':') != NULL;
-	c->url = arena_printf(a, "https://%s%s%s:%d/containerLogs/%s/%s/%s%s%s", v6 ? "[" : "", host,
-	                      v6 ? "]" : "", port ? port : KUBELET_PORT, req->ns, req->name,
+	c->url = arena_printf(a, "https://%s%s%s:%d/containerLogs/%s/%s/%s%s%s", v6 ? "[" : "",
+	                      host, v6 ? "]" : "", port ? port : KUBELET_PORT, req->ns, req->name,
 	                      container, *c->options.query ? "?" : "", c->options.query);
 	call_kubelet(c);
 }
