@@ -8,6 +8,7 @@
 #include "apiserver/http/front.h"
 #include "apiserver/http/routes.h"
 #include "apiserver/openapi/openapi_routes.h"
+#include "apiserver/proxy/proxy.h"
 #include "apiserver/serving_cert.h"
 #include "apiserver/storage/cacher.h"
 #include "apiserver/storage/store_client.h"
@@ -160,6 +161,19 @@ static int start_admission(struct apiserver *s, struct err *err)
 	                                .auth = s->auth};
 
 	return admit_new(&options, s->pipeline, &s->admit, err);
+}
+
+static int start_proxy(struct apiserver *s, struct err *err)
+{
+	const struct apiserver_options *o = s->options;
+	struct proxy_options options = {.kubelet_ca_file = or_null(o->kubelet_ca_file),
+	                                .kubelet_cert_file = or_null(o->kubelet_cert_file),
+	                                .kubelet_key_file = or_null(o->kubelet_key_file),
+	                                .address_types = o->kubelet_address_types.at,
+	                                .n_address_types = o->kubelet_address_types.n,
+	                                .timeout_ms = (uint32_t)o->kubelet_timeout_ms};
+
+	return proxy_new(&options, s->pipeline, &s->proxy, err);
 }
 
 /* --- what is served besides resources -------------------------------------------------------- */
@@ -428,6 +442,8 @@ int apiserver_start(struct apiserver *s, struct daemon *d, const struct apiserve
 	if (!r)
 		r = start_admission(s, err);
 	if (!r)
+		r = start_proxy(s, err);
+	if (!r)
 		r = start_routes(s);
 	if (!r)
 		r = start_bootstrap(s);
@@ -507,6 +523,7 @@ void apiserver_deinit(struct apiserver *s)
 		http_front_free(s->front);
 		bootstrap_free(s->bootstrap);
 		http_routes_free(s->routes);
+		proxy_free(s->proxy);
 		admit_free(s->admit);
 		auth_free(s->auth);
 		pipeline_free(s->pipeline);

@@ -20,6 +20,7 @@ struct grpc_front;
 struct http_front;
 struct http_routes;
 struct pipeline;
+struct proxy;
 struct store_client;
 
 struct apiserver {
@@ -32,6 +33,7 @@ struct apiserver {
 	struct pipeline *pipeline;
 	struct auth *auth;
 	struct admit *admit;
+	struct proxy *proxy;
 	struct http_routes *routes;
 	struct bootstrap *bootstrap;
 
