@@ -15,6 +15,7 @@ enum {
 	PEEK_BYTES = 4, /* "PRI " */
 	PEEK_TIMEOUT_MS = 10000,
 	GUESTS_MAX = 1000,
+	HTTP_GRACE_MS = 200,
 };
 
 struct listener {
@@ -38,7 +39,6 @@ struct front {
 	VEC(struct listener *) listeners;
 	struct list guests;
 	size_t n_guests;
-	bool stopped;
 };
 
 /* --- what is answered over HTTP/1 --- */
@@ -306,30 +306,32 @@ void front_serve(struct front *f)
 		uv_poll_start(&(*l)->poll, UV_READABLE, on_connection);
 }
 
-static void on_http_stopped(void *arg)
+static void on_listener_closed(uv_handle_t *h)
 {
+	free(CONTAINER_OF(h, struct listener, poll));
 }
 
-void front_stop(struct front *f)
+void front_stop(struct front *f, loop_fn done, void *arg)
 {
-	if (f->stopped)
-		return;
-	f->stopped = true;
 	VEC_FOREACH (&f->listeners, l) {
 		uv_poll_stop(&(*l)->poll);
 		close((*l)->fd);
+		uv_close((uv_handle_t *)&(*l)->poll, on_listener_closed);
 	}
+	vec_clear(&f->listeners);
 	while (!list_empty(&f->guests))
 		close(guest_leave(list_first(&f->guests, struct guest, link)));
-	http_server_stop(f->http, 0, f->server->loop, on_http_stopped, f);
+	http_server_stop(f->http, HTTP_GRACE_MS, f->server->loop, done, arg);
 }
 
-/* The loop has ended: handles are closed with it. */
+/* What did not stop is closed with the loop, after this. */
 void front_free(struct server *s)
 {
 	struct front *f = TAKE(s->front);
 	if (!f)
 		return;
 	vec_deinit(&f->listeners);
+	if (s->stopping)
+		http_server_free(f->http);
 	free(f);
 }

@@ -9,5 +9,6 @@
 int front_start(struct server *s, struct err *err);
 /* The plain sockets are accepted from now on. */
 void front_serve(struct front *f);
-void front_stop(struct front *f);
+/* done(arg) runs on the loop once all is closed. */
+void front_stop(struct front *f, loop_fn done, void *arg);
 void front_free(struct server *s);

@@ -201,17 +201,17 @@ int server_start(struct server *s, struct daemon *d, const struct server_options
 static void on_stopped(void *arg)
 {
 	struct server *s = arg;
-	daemon_quit(s->daemon);
+	if (!--s->stops)
+		daemon_quit(s->daemon);
 }
 
 void server_stop(struct server *s)
 {
 	s->stopping = true;
-	front_stop(s->front);
+	s->stops = 1 + s->serving;
+	front_stop(s->front, on_stopped, s);
 	if (s->serving)
 		rpc_server_stop(s->rpc, STOP_GRACE_MS, s->loop, on_stopped, s);
-	else
-		daemon_quit(s->daemon);
 }
 
 void server_deinit(struct server *s)

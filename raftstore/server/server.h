@@ -44,7 +44,8 @@ struct server {
 	atomic_int_fast64_t revision;
 	atomic_uint alarms; /* a bit an enum AlarmType */
 	atomic_bool stopping;
-	bool serving; /* the loop's */
+	bool serving;   /* the loop's */
+	unsigned stops; /* servers that have not stopped; the loop's */
 	int lock_fd;
 };
 
