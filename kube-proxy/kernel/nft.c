@@ -6,6 +6,7 @@
 #include <libmnl/libmnl.h>
 #include <libnftnl/expr.h>
 #include <linux/netfilter.h>
+#include <linux/netfilter/nf_conntrack_common.h>
 #include <linux/netfilter/nf_nat.h>
 #include <linux/netfilter/nf_tables.h>
 #include <linux/netfilter/nfnetlink.h>
@@ -125,6 +126,14 @@ static void load_meta(struct nftnl_rule *r, uint32_t key, uint32_t reg)
 	struct nftnl_expr *e = expr("meta");
 	nftnl_expr_set_u32(e, NFTNL_EXPR_META_KEY, key);
 	nftnl_expr_set_u32(e, NFTNL_EXPR_META_DREG, reg);
+	add(r, e);
+}
+
+static void load_ct(struct nftnl_rule *r, uint32_t key, uint32_t reg)
+{
+	struct nftnl_expr *e = expr("ct");
+	nftnl_expr_set_u32(e, NFTNL_EXPR_CT_KEY, key);
+	nftnl_expr_set_u32(e, NFTNL_EXPR_CT_DREG, reg);
 	add(r, e);
 }
 
@@ -326,6 +335,10 @@ static void postrouting_chain(const struct nft *n, struct batch *b)
 	uint32_t bit = 1u << n->config.masquerade_bit;
 	base_chain(b, "nat-postrouting", "nat", NF_INET_POST_ROUTING, 100);
 	struct nftnl_rule *r = rule_new("nat-postrouting");
+	/* Only what a service sent back to its source: two programs of one host are no hairpin. */
+	load_ct(r, NFT_CT_STATUS, KEY0);
+	bitwise(r, KEY0, IPS_DST_NAT, 0);
+	compare(r, KEY0, NFT_CMP_NEQ, 0);
 	load_saddr(r, KEY0);
 	load_daddr(r, KEY1);
 	lookup(r, HAIRPIN, false, 0);
@@ -372,10 +385,7 @@ static void reject_chains(struct batch *b)
 	for (size_t i = 0; i < ARRAY_LEN(hooks); i++) {
 		base_chain(b, hooks[i].name, "filter", hooks[i].hook, 0);
 		r = rule_new(hooks[i].name);
-		struct nftnl_expr *e = expr("ct");
-		nftnl_expr_set_u32(e, NFTNL_EXPR_CT_KEY, NFT_CT_STATE);
-		nftnl_expr_set_u32(e, NFTNL_EXPR_CT_DREG, KEY0);
-		add(r, e);
+		load_ct(r, NFT_CT_STATE, KEY0);
 		bitwise(r, KEY0, 8 /* new */, 0);
 		compare(r, KEY0, NFT_CMP_NEQ, 0);
 		verdict(r, NFT_JUMP, "no-endpoints");

@@ -85,6 +85,22 @@ static int reach(const char *ip, uint16_t port)
 	return got;
 }
 
+/* A host's connection to itself, to an address that is also a backend, is not masqueraded. */
+static int source_port_kept(const char *ip, uint16_t port)
+{
+	struct sockaddr_in from = address(ip, 45678), to = address(ip, port), seen;
+	socklen_t len = sizeof(seen);
+	int fd = socket(AF_INET, SOCK_STREAM, 0);
+	assert_int_equal(setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &(int){1}, sizeof(int)), 0);
+	assert_int_equal(bind(fd, (struct sockaddr *)&from, sizeof(from)), 0);
+	assert_int_equal(connect(fd, (struct sockaddr *)&to, sizeof(to)), 0);
+	int peer = accept(listeners[0], (struct sockaddr *)&seen, &len);
+	assert_true(peer >= 0);
+	close(peer);
+	close(fd);
+	return ntohs(seen.sin_port) == 45678;
+}
+
 static struct service *make_service(void)
 {
 	struct service *s = calloc(1, sizeof(*s));
@@ -156,6 +172,8 @@ static void test_traffic(void **state)
 	sync_kernel(s, n);
 	assert_spread("10.96.0.10", 80, 3);
 	assert_spread("10.1.0.2", 30080, 3);
+
+	assert_int_equal(source_port_kept("10.1.0.1", 8080), 1);
 
 	proxy_state_set_slice(s, "ns/web-1", make_slice(2));
 	sync_kernel(s, n);
