@@ -371,6 +371,13 @@ static void add_addresses(const struct status_input *in, CoreV1__PodStatus *s, s
 		ips = in->rt->sandboxes[0].ips;
 		n = in->rt->sandboxes[0].n_ips;
 	}
+	const CoreV1__PodStatus *last = in->pod->status;
+	if (!n && last && *last->pod_ip) {
+		/* The address that a pod had stays in its status when its sandbox has gone. */
+		s->pod_ip = last->pod_ip;
+		s->n_pod_ips = last->n_pod_ips;
+		s->pod_ips = last->pod_ips;
+	}
 	if (!n)
 		return;
 	s->pod_ip = TEXT(ips[0]);
