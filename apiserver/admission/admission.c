@@ -7,6 +7,7 @@ const struct admission_plugin admission_plugins[] = {
     {"ServiceAccount", service_account_mutate, service_account_validate, true},
     {"NodeRestriction", NULL, node_restriction, false},
     {"TaintNodesByCondition", taint_nodes_by_condition, NULL, true},
+    {"PodSecurity", NULL, pod_security, true},
     {"Priority", priority_mutate, priority_validate, true},
     {"DefaultTolerationSeconds", default_toleration_seconds, NULL, true},
     {"DefaultStorageClass", default_storage_class, NULL, true},

@@ -308,7 +308,6 @@ static int turn(struct admit *a, const char *name, bool on, struct err *err)
 	    "NamespaceExists",
 	    "OwnerReferencesPermissionEnforcement",
 	    "PodNodeSelector",
-	    "PodSecurity",
 	    "PodTolerationRestriction",
 	    "PodTopologyLabels",
 	    "ValidatingAdmissionPolicy",
