@@ -3,6 +3,7 @@
 #include "apiserver/admit/admit.h"
 #include "apiserver/auth/auth.h"
 #include "apiserver/bootstrap/bootstrap.h"
+#include "apiserver/endpoints/manage_fields.h"
 #include "apiserver/endpoints/pipeline.h"
 #include "apiserver/grpc/grpc_front.h"
 #include "apiserver/http/front.h"
@@ -119,6 +120,8 @@ static int start_pipeline(struct apiserver *s, struct err *err)
 	                                   .service_ranges = o->service_range,
 	                                   .node_ports = o->node_port_range};
 
+	options.hooks.manage_fields = manage_fields;
+	options.hooks.apply = apply_fields;
 	options.strategy.allow_privileged = o->allow_privileged;
 	set_ip_families(&options.strategy, o->service_range);
 	return pipeline_new(&options, &s->pipeline, err);

@@ -3,6 +3,7 @@
 #include "apiserver/endpoints/call.h"
 #include "apiserver/endpoints/list_options.h"
 #include "apiserver/endpoints/services.h"
+#include "apiserver/fieldmanager/fieldmanager.h"
 
 /* --- the common part ------------------------------------------------------------------------- */
 
@@ -61,6 +62,7 @@ static void mutated(struct call *c)
 		mutation_refuse(m, s);
 		return;
 	}
+	fieldmanager_keep_times(c->admission.obj, &m->old, c->a);
 	registry_before_update(&c->ctx, c->st, c->admission.obj, &m->old, &errs);
 	if (errs.n) {
 		mutation_refuse(m, call_invalid(c, c->admission.obj, &errs));
