@@ -102,8 +102,12 @@ static void take(struct entry *e, const struct client_result *r)
 	if (code) {
 		arena_deinit(&a);
 		free(e->error);
-		e->error = strdup(err.text);
 		e->missing = r->code == ERR_NOT_FOUND;
+		if (e->missing)
+			err_set(&err, ERR_NOT_FOUND, "%s \"%s\" not found",
+			        e->kind == OBJECT_SECRET ? "secret" : "configmap",
+			        strrchr(e->key, '/') + 1);
+		e->error = strdup(err.text);
 		/* A broken connection leaves what was known. */
 		if (e->msg && !e->missing && r->code != ERR_FORBIDDEN) {
 			free(e->error);

@@ -52,6 +52,7 @@ struct pod {
 	unsigned busy;
 	bool again, stopping, stopped, removed;
 	struct loop_timer timer;
+	uint64_t backoff_told_ms;
 	uint64_t retry_at_ms; /* after a failed step no other is tried before; real clock */
 	struct start *start;
 	struct list kills;

@@ -7,6 +7,9 @@
 #include "kubelet/pod/pod.h"
 #include "kubelet/volume/volume.h"
 
+/* How often a container that waits for its back-off is told of. */
+enum { BACKOFF_EVENT_MS = 10000 };
+
 void pod_sync_after(struct pod *p, uint64_t delay_ms)
 {
 	uint64_t at = loop_now_ms(p->k->loop) + delay_ms;
@@ -106,6 +109,10 @@ static void stop_turn(struct pod *p)
 
 static void back_off_event(struct pod *p, const char *name)
 {
+	uint64_t now = clock_mono_ms();
+	if (p->backoff_told_ms && now < p->backoff_told_ms + BACKOFF_EVENT_MS)
+		return;
+	p->backoff_told_ms = now;
 	pod_event(p, name, true, "BackOff",
 	          "Back-off restarting failed container %s in pod %s_%s(%s)", name, p->name, p->ns,
 	          p->uid);
