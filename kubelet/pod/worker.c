@@ -118,6 +118,20 @@ static void back_off_event(struct pod *p, const char *name)
 	          p->uid);
 }
 
+/* What still runs in sandboxes that are of no use any more ends before a new one is made. True when
+ * steps were begun. */
+static bool end_old_sandboxes(struct pod *p)
+{
+	_cleanup_arena_ struct arena a = {0};
+	struct pod_plan plan;
+	pod_stop_plan(p->spec, &p->rt, grace_of(p), &a, &plan);
+	for (size_t i = 0; i < plan.n_kill; i++)
+		container_kill(p, &plan.kill[i]);
+	if (!plan.n_kill && plan.kill_pod)
+		sandbox_stop_all(p);
+	return p->busy > 0;
+}
+
 static void run_plan(struct pod *p, const struct pod_plan *plan)
 {
 	for (size_t i = 0; i < plan->n_kill; i++)
@@ -129,10 +143,8 @@ static void run_plan(struct pod *p, const struct pod_plan *plan)
 		return;
 	}
 	if (plan->create_sandbox) {
-		if (plan->kill_pod && p->rt.n_sandboxes && p->rt.sandboxes[0].ready) {
-			sandbox_stop_all(p);
+		if (plan->kill_pod && end_old_sandboxes(p))
 			return;
-		}
 		sandbox_create(p, plan->sandbox_attempt, p->rt.n_sandboxes > 0);
 		return;
 	}
