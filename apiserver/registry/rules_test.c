@@ -191,6 +191,22 @@ static void create(struct play *p, const struct jvalue *body, bool allocate)
 		p->st->allocate(&p->ctx, &p->obj, NULL, &p->errs);
 }
 
+/* What the loop that serves definitions has done to one that exists. */
+static void establish(struct play *p)
+{
+	ApiextensionsV1__CustomResourceDefinition *crd =
+	    OBJECT_MSG(&p->old, ApiextensionsV1__CustomResourceDefinition);
+	ApiextensionsV1__CustomResourceDefinitionCondition *c =
+	    arena_new(&p->a, ApiextensionsV1__CustomResourceDefinitionCondition);
+
+	protobuf_c_message_init(&apiextensions_v1__custom_resource_definition_condition__descriptor,
+	                        c);
+	c->type = arena_strdup(&p->a, "Established");
+	c->status = arena_strdup(&p->a, "True");
+	crd->status->conditions = arena_memdup(&p->a, &c, sizeof(c));
+	crd->status->n_conditions = 1;
+}
+
 /* Does to `tree` what makes `now` of `was`. */
 static void overlay(struct arena *a, struct jvalue *tree, const struct jvalue *was,
                     const struct jvalue *now)
@@ -223,6 +239,8 @@ static void update(struct play *p, const struct jvalue *c)
 	if (jvalue_get_bool(c, "raw", false)) {
 		create(p, old, true);
 		p->old = p->obj;
+		if (!strcmp(p->res->resource, "customresourcedefinitions"))
+			establish(p);
 		struct jvalue *tree = json_encode_tree(p->res->schema, p->old.msg, NULL, &p->a);
 		overlay(&p->a, tree, old, body);
 		body = tree;

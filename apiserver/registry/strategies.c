@@ -54,6 +54,8 @@ static const struct row rows[] = {
      &validatingbinding_strategy},
     {"admissionregistration.k8s.io", "validatingwebhookconfigurations", "",
      &validatingwebhook_strategy},
+    {"apiextensions.k8s.io", "customresourcedefinitions", "", &crd_strategy},
+    {"apiextensions.k8s.io", "customresourcedefinitions", "status", &crd_status_strategy},
     {"apiregistration.k8s.io", "apiservices", "", &apiservice_strategy},
     {"apiregistration.k8s.io", "apiservices", "status", &apiservice_status_strategy},
     {"apps", "controllerrevisions", "", &controllerrevision_strategy},
