@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* kube-controller-manager: the loops that make the cluster what its objects say. */
 #include "common/base/log.h"
+#include "controller-manager/base/accounts.h"
 #include "controller-manager/base/manager.h"
 
 static const struct controller *const all[] = {
@@ -8,18 +9,27 @@ static const struct controller *const all[] = {
     &controller_replicaset,
 };
 
-static struct manager manager = {.o = {.root_ca_file = ""}};
+static struct manager manager = {.o = {.root_ca_file = "",
+                                       .use_accounts = true,
+                                       .node_grace_ms = 50000,
+                                       .terminated_pods = 12500}};
 static flag_list wanted;
 static struct {
 	void *self;
 } made[ARRAY_LEN(all)];
-static bool leading, synced;
+static bool ready, synced;
 
 static struct flag flags[] = {
     FLAG_LIST("controllers", &wanted,
               "Which controllers run: * for those that are on by default, name, or -name."),
     FLAG_STR("root-ca-file", &manager.o.root_ca_file,
              "The certificate authority that is published to every namespace."),
+    FLAG_BOOL("use-service-account-credentials", &manager.o.use_accounts,
+              "Let each controller write as a service account of its own."),
+    FLAG_DURATION("node-monitor-grace-period", &manager.o.node_grace_ms,
+                  "How long a node may give no sign of life before it counts as unknown."),
+    FLAG_INT("terminated-pod-gc-threshold", &manager.o.terminated_pods,
+             "How many pods that have ended are kept; 0 or less for all."),
     FLAG_NO_EFFECT("allocate-node-cidrs"),
     FLAG_NO_EFFECT("cluster-cidr"),
     FLAG_NO_EFFECT("cluster-name"),
@@ -27,7 +37,6 @@ static struct flag flags[] = {
     FLAG_NO_EFFECT("cluster-signing-key-file"),
     FLAG_NO_EFFECT("service-account-private-key-file"),
     FLAG_NO_EFFECT("service-cluster-ip-range"),
-    FLAG_NO_EFFECT("use-service-account-credentials"),
 };
 static const struct flag_group groups[] = {FLAG_GROUP("Controllers", flags)};
 
@@ -48,7 +57,7 @@ static bool is_wanted(const char *name)
 
 static void run_all(void)
 {
-	if (!leading || !synced)
+	if (!ready || !synced)
 		return;
 	for (size_t i = 0; i < ARRAY_LEN(all); i++)
 		if (made[i].self) {
@@ -64,6 +73,11 @@ static void on_synced(void *arg)
 	run_all();
 }
 
+struct client *manager_client(struct manager *m, const char *account)
+{
+	return m->accounts ? accounts_client(m->accounts, account) : m->client;
+}
+
 static int start(struct component *c, struct err *err)
 {
 	(void)err;
@@ -71,6 +85,8 @@ static int start(struct component *c, struct err *err)
 	manager.loop = &c->daemon.loop;
 	manager.client = c->client;
 	manager.informers = informers_new(c->client);
+	if (manager.o.use_accounts)
+		manager.accounts = accounts_new(c->client, c->daemon.rpc, c->kubeconfig);
 	for (size_t i = 0; i < ARRAY_LEN(all); i++)
 		if (is_wanted(all[i]->name))
 			made[i].self = all[i]->make(&manager);
@@ -79,16 +95,25 @@ static int start(struct component *c, struct err *err)
 	return 0;
 }
 
+static void on_ready(void *arg)
+{
+	(void)arg;
+	ready = true;
+	run_all();
+}
+
 static void lead(struct component *c)
 {
-	(void)c;
-	leading = true;
-	run_all();
+	if (manager.accounts)
+		accounts_login(manager.accounts, on_ready, c);
+	else
+		on_ready(c);
 }
 
 static void stop(struct component *c)
 {
 	(void)c;
+	accounts_free(manager.accounts);
 	informers_free(manager.informers);
 	for (size_t i = 0; i < ARRAY_LEN(all); i++)
 		if (made[i].self)

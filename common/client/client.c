@@ -51,17 +51,23 @@ static char *read_token(const char *path)
 	return text;
 }
 
+void client_set_token(struct client *c, const char *token)
+{
+	struct buf b = BUF_INIT;
+	buf_printf(&b, "Bearer %s", token);
+	if (c->token)
+		explicit_bzero(c->token, strlen(c->token));
+	free(c->token);
+	c->token = buf_steal_str(&b);
+}
+
 static void load_token(struct client *c)
 {
 	const struct kubeconfig *k = c->kubeconfig;
 	char *from_file = k->token_file ? read_token(k->token_file) : NULL;
 	const char *token = from_file ? from_file : k->token;
-	if (token && *token) {
-		struct buf b = BUF_INIT;
-		buf_printf(&b, "Bearer %s", token);
-		free(c->token);
-		c->token = buf_steal_str(&b);
-	}
+	if (token && *token)
+		client_set_token(c, token);
 	free(from_file);
 }
 

@@ -28,6 +28,8 @@ int client_new(const struct client_options *o, struct client **ret, struct err *
 /* Open calls are dropped: their callbacks do not come. */
 void client_free(struct client *c);
 struct loop *client_loop(const struct client *c);
+/* The bearer token of calls from here on, in place of the kubeconfig's; copied. */
+void client_set_token(struct client *c, const char *token);
 
 struct client_resource {
 	const char *group, *version, *name; /* {"apps", "v1", "deployments"}; core: group "" */

@@ -169,6 +169,7 @@ static int run(struct component *c)
 	struct running run = {.c = c};
 	bool made = false;
 	int r = kubeconfig_load(o.kubeconfig, NULL, &kc, &err);
+	c->kubeconfig = &kc;
 	if (!r)
 		r = client_new(
 		    &(struct client_options){c->daemon.rpc, &c->daemon.loop, &kc, c->o->name, 0},

@@ -25,6 +25,7 @@ struct component_options {
 struct component {
 	const struct component_options *o;
 	struct daemon daemon;
+	const struct kubeconfig *kubeconfig;
 	struct client *client;
 	void *self; /* the component's own */
 };

@@ -10,17 +10,27 @@
 #include "common/client/recorder.h"
 #include "common/client/workqueue.h"
 
+struct accounts;
+
 struct manager_options {
 	const char *root_ca_file; /* "" : no root CA is published */
+	bool use_accounts;        /* each controller writes as a service account of its own */
+	int64_t node_grace_ms;    /* without a sign of life a node is Unknown after this */
+	int64_t terminated_pods;  /* as many that have ended are kept; <= 0: all */
 };
 
 struct manager {
 	struct component *component;
 	struct loop *loop;
-	struct client *client;
+	struct client *client; /* reads all, writes events */
 	struct informers *informers;
+	struct accounts *accounts;
 	struct manager_options o;
 };
+
+/* The client that writes as the service account kube-system/<account>. For `make`; it may be used
+ * from `run` on. */
+struct client *manager_client(struct manager *m, const char *account);
 
 struct controller {
 	const char *name; /* "replicaset-controller": for --controllers, events and logs */

@@ -8,6 +8,7 @@
 #include "controller-manager/deployment/plan/plan.h"
 #include "proto/meta_labels.h"
 #include "proto/pb_decode.h"
+#include "proto/pb_encode.h"
 #include "proto/schema_messages.h"
 
 enum { WORKERS = 8 };
@@ -16,6 +17,7 @@ enum { WORKERS = 8 };
 
 struct deployments {
 	struct manager *m;
+	struct client *client;
 	struct informer *deployments, *sets, *pods;
 	unsigned sets_by_owner, sets_by_uid, sets_orphans, pods_by_owner, by_uid, by_ns;
 	struct workqueue *queue;
@@ -109,14 +111,14 @@ static void write_set(struct deployments *s, struct work *w, const AppsV1__Repli
 	                          .ns = rs->metadata->namespace_,
 	                          .name = create ? NULL : rs->metadata->name};
 	work_hold(w);
-	client_write_msg(s->m->client, create, &t, &apps_v1__replica_set_schema, &rs->base,
+	client_write_msg(s->client, create, &t, &apps_v1__replica_set_schema, &rs->base,
 	                 work_done, w);
 }
 
 struct creation {
 	struct deployments *s;
 	struct work *work;
-	struct buf collide; /* a patch that raises the collision count */
+	struct buf collide; /* the Deployment with a higher collision count */
 	char *ns, *name, *uid, *hash_owner;
 };
 
@@ -133,8 +135,8 @@ static void on_created(const struct client_result *r, void *arg)
 		    informer_get(c->s->sets, c->ns, c->hash_owner);
 		if (there && strcmp(there->owner_uid, c->uid)) {
 			work_hold(c->work);
-			client_patch(c->s->m->client, &t, CLIENT_PATCH_MERGE, buf_view(&c->collide),
-			             NULL, work_done, c->work);
+			client_update(c->s->client, &t, buf_view(&c->collide), NULL, work_done,
+			              c->work);
 		} else {
 			c->work->failed = true; /* the informer is behind: try again */
 		}
@@ -204,11 +206,15 @@ static void create_set(struct deployments *s, struct work *w, const AppsV1__Depl
 	                       .name = dup_str(d->metadata->name),
 	                       .uid = dup_str(d->metadata->uid),
 	                       .hash_owner = dup_str(plan->name)};
-	buf_printf(&c->collide, "{\"status\":{\"collisionCount\":%d}}",
-	           d->status->collision_count + 1);
+	AppsV1__Deployment collided = *d;
+	AppsV1__DeploymentStatus status = *d->status;
+	status.has_collision_count = 1;
+	status.collision_count++;
+	collided.status = &status;
+	pb_encode(&apps_v1__deployment_schema, &collided.base, &c->collide);
 	struct client_target t = {.resource = sets_resource, .ns = d->metadata->namespace_};
 	work_hold(w);
-	client_write_msg(s->m->client, true, &t, &apps_v1__replica_set_schema, &rs->base,
+	client_write_msg(s->client, true, &t, &apps_v1__replica_set_schema, &rs->base,
 	                 on_created, c);
 	struct recorder_ref ref = ref_of(d);
 	if (plan->create_replicas > 0)
@@ -268,7 +274,7 @@ static void remove_set(struct deployments *s, struct work *w, const AppsV1__Repl
 	    .resource = sets_resource, .ns = rs->metadata->namespace_, .name = rs->metadata->name};
 	struct client_delete_options o = {.grace_period_seconds = -1, .uid = rs->metadata->uid};
 	work_hold(w);
-	client_delete(s->m->client, &t, &o, work_done, w);
+	client_delete(s->client, &t, &o, work_done, w);
 }
 
 static void write_own(struct deployments *s, struct work *w, AppsV1__Deployment *d,
@@ -279,18 +285,18 @@ static void write_own(struct deployments *s, struct work *w, AppsV1__Deployment 
 	                          .name = d->metadata->name};
 	/* The annotation first: its event brings the status' turn. */
 	if (plan->own_revision) {
-		const char *patch = arena_printf(
-		    a, "{\"metadata\":{\"annotations\":{\"" ANNOTATION("revision") "\":\"%s\"}}}",
-		    plan->own_revision);
+		AppsV1__Deployment copy = *d;
+		copy.metadata = copy_meta(d->metadata, a);
+		set_annotation(copy.metadata, a, ANNOTATION("revision"), plan->own_revision);
 		work_hold(w);
-		client_patch(s->m->client, &t, CLIENT_PATCH_MERGE, slice_str(patch), NULL,
-		             work_done, w);
+		client_write_msg(s->client, false, &t, &apps_v1__deployment_schema, &copy.base,
+		                 work_done, w);
 	} else if (plan->status_differs) {
 		AppsV1__Deployment copy = *d;
 		copy.status = plan->status;
 		t.subresource = "status";
 		work_hold(w);
-		client_write_msg(s->m->client, false, &t, &apps_v1__deployment_schema, &copy.base,
+		client_write_msg(s->client, false, &t, &apps_v1__deployment_schema, &copy.base,
 		                 work_done, w);
 	}
 }
@@ -316,7 +322,7 @@ static void patch_owner(struct deployments *s, struct work *w, const AppsV1__Dep
 	              "\"uid\":\"%s\"}}",
 	              d->metadata->uid, rs->metadata->uid);
 	work_hold(w);
-	client_patch(s->m->client, &t, CLIENT_PATCH_STRATEGIC, slice_str(patch), NULL, work_done,
+	client_patch(s->client, &t, CLIENT_PATCH_STRATEGIC, slice_str(patch), NULL, work_done,
 	             w);
 }
 
@@ -469,6 +475,7 @@ static void *make(struct manager *m)
 	if (!s)
 		abort();
 	s->m = m;
+	s->client = manager_client(m, "deployment-controller");
 	s->recorder = recorder_new(m->client, controller_deployment.name, NULL);
 	s->queue = workqueue_new(m->loop, WORKERS, process, s);
 	s->deployments = informers_get(

@@ -17,6 +17,7 @@ enum { WORKERS = 8 };
 
 struct replicasets {
 	struct manager *m;
+	struct client *client;
 	struct informer *sets, *pods;
 	unsigned by_owner, orphans, by_uid, by_ns;
 	struct workqueue *queue;
@@ -102,7 +103,7 @@ static void next_batch(struct scale_up *u)
 	u->left -= n;
 	u->flying = n;
 	for (size_t i = 0; i < n; i++)
-		client_create(u->s->m->client, &t, buf_view(&u->pod), NULL, on_created, u);
+		client_create(u->s->client, &t, buf_view(&u->pod), NULL, on_created, u);
 }
 
 static char *dup_str(const char *s)
@@ -181,7 +182,7 @@ static void remove_pod(struct replicasets *s, struct work *w, const AppsV1__Repl
 	    set_ref(rs->metadata->namespace_, rs->metadata->name, rs->metadata->uid);
 	work_hold(w);
 	expect_delete(&s->expect, rs->metadata->uid, meta->uid, now_ms(s));
-	client_delete(s->m->client, &t, &o, on_removed, x);
+	client_delete(s->client, &t, &o, on_removed, x);
 	recorder_event(s->recorder, &ref, false, "SuccessfulDelete", NULL, "Deleted pod: %s",
 	               meta->name);
 }
@@ -211,7 +212,7 @@ static void patch_owner(struct replicasets *s, struct work *w, const AppsV1__Rep
 	                          .ns = pod->metadata->namespace_,
 	                          .name = pod->metadata->name};
 	work_hold(w);
-	client_patch(s->m->client, &t, CLIENT_PATCH_STRATEGIC, buf_view(&b), NULL, work_done, w);
+	client_patch(s->client, &t, CLIENT_PATCH_STRATEGIC, buf_view(&b), NULL, work_done, w);
 }
 
 struct claimed {
@@ -263,7 +264,7 @@ static void write_status(struct replicasets *s, struct work *w, AppsV1__ReplicaS
 	AppsV1__ReplicaSet copy = *rs;
 	copy.status = status;
 	work_hold(w);
-	client_write_msg(s->m->client, false, &t, &apps_v1__replica_set_schema, &copy.base,
+	client_write_msg(s->client, false, &t, &apps_v1__replica_set_schema, &copy.base,
 	                 work_done, w);
 }
 
@@ -378,6 +379,7 @@ static void *make(struct manager *m)
 	if (!s)
 		abort();
 	s->m = m;
+	s->client = manager_client(m, "replicaset-controller");
 	s->recorder = recorder_new(m->client, controller_replicaset.name, NULL);
 	s->queue = workqueue_new(m->loop, WORKERS, process, s);
 	s->sets = informers_get(
