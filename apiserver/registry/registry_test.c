@@ -10,6 +10,7 @@
 #include "apiserver/registry/core/service_alloc.h"
 #include "apiserver/registry/metadata.h"
 #include "proto/json_decode.h"
+#include "proto/pb_decode.h"
 #include "proto/resource_table.h"
 
 static struct arena arena;
@@ -313,6 +314,51 @@ static const char *cells(const struct object *obj)
 	return text;
 }
 
+/* Rows of empty objects: no kind has more or fewer cells than its table has columns, and nothing
+ * that is absent is looked into. */
+static void test_every_row_fits_its_table(void **state)
+{
+	struct strategy_ctx ctx = context();
+
+	for (size_t i = 0; i < resource_n; i++) {
+		const struct resource_info *r = &resource_table[i];
+		const struct strategy *st = registry_strategy(r, "");
+		struct table_row row = {0};
+		if (*r->subresource || !st->table_row)
+			continue;
+		struct object obj = object_of(r, r->schema, pb_new(r->schema, &arena));
+		registry_defaults(&ctx, st, &obj);
+		st->table_row(&ctx, &obj, &row);
+		if (row.n_cells != r->columns->n_columns)
+			print_error("%s: %zu cells, %zu columns\n", r->kind, row.n_cells,
+			            r->columns->n_columns);
+		assert_int_equal(row.n_cells, r->columns->n_columns);
+	}
+}
+
+/* Validation of empty objects finds what is missing and looks into nothing that is absent. */
+static void test_every_kind_refuses_nothing_gracefully(void **state)
+{
+	struct strategy_ctx ctx = context();
+
+	for (size_t i = 0; i < resource_n; i++) {
+		const struct resource_info *r = &resource_table[i];
+		const struct strategy *st = registry_strategy(r, "");
+		struct field_errors errs = field_errors_in(&arena);
+		if (*r->subresource || !r->storage_prefix)
+			continue;
+		struct object obj = object_of(r, r->schema, pb_new(r->schema, &arena));
+		struct object old = object_of(r, r->schema, pb_new(r->schema, &arena));
+		registry_defaults(&ctx, st, &obj);
+		registry_before_create(&ctx, st, &obj, &errs);
+		assert_true(errs.n > 0); /* a name is missing at least */
+		registry_before_update(&ctx, st, &obj, &old, &errs);
+		st = registry_strategy(r, "status");
+		if (st)
+			registry_before_update(&ctx, st, &obj, &old, &errs);
+	}
+}
+
 #define POD_(spec, status)                                                                        \
 	"{\"metadata\":{\"name\":\"p\",\"creationTimestamp\":\"1970-01-12T13:41:40Z\"},\"spec\":" \
 	"{\"containers\":[{\"name\":\"a\"},{\"name\":\"b\"}]" spec "},\"status\":{" status "}}"
@@ -472,6 +518,8 @@ int main(void)
 	    TEST(test_every_resource_has_a_strategy),
 	    TEST(test_generate_name),
 	    TEST(test_fields),
+	    TEST(test_every_row_fits_its_table),
+	    TEST(test_every_kind_refuses_nothing_gracefully),
 	    TEST(test_pod_rows),
 	    TEST(test_terminating_pod_row),
 	    TEST(test_node_and_service_rows),

@@ -27,6 +27,54 @@ static void defaults(const struct strategy_ctx *ctx, struct object *obj)
 		r->max_surge = intstr_new_int(a, 0);
 }
 
+/* The generation of the template, which only older versions have as a field. */
+static const char template_generation[] = "deprecated.daemonset.template.generation";
+
+static int64_t get_template_generation(const struct object *obj)
+{
+	const char *text = strings_get(STRINGS(obj->meta->annotations), obj->meta->n_annotations,
+	                               template_generation);
+	int64_t n = 0;
+
+	for (; text && *text >= '0' && *text <= '9' && n < INT64_MAX / 100; text++)
+		n = n * 10 + (*text - '0');
+	return n;
+}
+
+static void set_template_generation(struct arena *a, struct object *obj, int64_t n)
+{
+	MetaV1__ObjectMeta *m = obj->meta;
+	MetaV1__ObjectMeta__AnnotationsEntry **list, *e;
+	size_t i = 0;
+
+	while (i < m->n_annotations && strcmp(m->annotations[i]->key, template_generation))
+		i++;
+	list = arena_array(a, MetaV1__ObjectMeta__AnnotationsEntry *, m->n_annotations + 1);
+	if (m->n_annotations)
+		memcpy(list, m->annotations, m->n_annotations * sizeof(*list));
+	e = list[i] = arena_new(a, MetaV1__ObjectMeta__AnnotationsEntry);
+	protobuf_c_message_init(&meta_v1__object_meta__annotations_entry__descriptor, e);
+	e->key = arena_strdup(a, template_generation);
+	e->value = arena_printf(a, "%lld", (long long)n);
+	m->annotations = list;
+	m->n_annotations = MAX(m->n_annotations, i + 1);
+}
+
+static void prepare_create(const struct strategy_ctx *ctx, struct object *obj)
+{
+	set_template_generation(ctx->arena, obj, MAX(get_template_generation(obj), 1));
+}
+
+static void prepare_update(const struct strategy_ctx *ctx, struct object *obj,
+                           const struct object *old)
+{
+	const CoreV1__PodTemplateSpec *now = OBJECT_MSG(obj, AppsV1__DaemonSet)->spec->template_;
+	const CoreV1__PodTemplateSpec *was = OBJECT_MSG(old, AppsV1__DaemonSet)->spec->template_;
+
+	set_template_generation(ctx->arena, obj,
+	                        get_template_generation(old) + !same_msg(now, was));
+}
+
 static void check_rolling(errs_t errs, path_t p, const AppsV1__RollingUpdateDaemonSet *r)
 {
 	bool unavailable = !intstr_is_zero(r->max_unavailable),
@@ -117,6 +165,8 @@ const struct strategy daemonset_strategy = {
     .generation = GENERATION_SPEC,
     .has_status = true,
     .defaults = defaults,
+    .prepare_create = prepare_create,
+    .prepare_update = prepare_update,
     .validate = validate,
     .validate_update = validate_update,
     .warnings = warnings,

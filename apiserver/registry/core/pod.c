@@ -230,7 +230,9 @@ static void status_validate(const struct strategy_ctx *ctx, const struct object 
 	const CoreV1__PodStatus *s = OBJECT_MSG(obj, CoreV1__Pod)->status;
 	const CoreV1__PodStatus *was = OBJECT_MSG(old, CoreV1__Pod)->status;
 
-	check_immutable_str(errs, FIELD(NULL, "status.qosClass"), s->qos_class, was->qos_class);
+	if (*was->qos_class)
+		check_immutable_str(errs, FIELD(NULL, "status.qosClass"), s->qos_class,
+		                    was->qos_class);
 	for (size_t i = 0; i < s->n_conditions; i++)
 		check_name(errs, FIELD(FIELD_INDEX(FIELD(NULL, "status.conditions"), i), "type"),
 		           s->conditions[i]->type, names_qualified);

@@ -182,7 +182,6 @@ static void address_row(const struct strategy_ctx *ctx, const struct object *obj
 		                    *ref->namespace_ ? "/" : "", ref->name);
 	row_name(r, obj);
 	row_str(r, text);
-	row_age(ctx, r, obj);
 }
 
 const struct strategy ipaddress_strategy = {
