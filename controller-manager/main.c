@@ -6,7 +6,10 @@
 
 static const struct controller *const all[] = {
     &controller_deployment,
+    &controller_node_lifecycle,
     &controller_replicaset,
+    &controller_root_ca,
+    &controller_serviceaccount,
 };
 
 static struct manager manager = {.o = {.root_ca_file = "",

@@ -39,5 +39,8 @@ struct controller {
 	void (*free)(void *self);
 };
 
-extern const struct controller controller_replicaset;
 extern const struct controller controller_deployment;
+extern const struct controller controller_node_lifecycle;
+extern const struct controller controller_replicaset;
+extern const struct controller controller_root_ca;
+extern const struct controller controller_serviceaccount;

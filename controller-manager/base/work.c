@@ -50,3 +50,11 @@ void work_done(const struct client_result *r, void *arg)
 	work_answer(arg, r);
 	work_end(arg);
 }
+
+void work_created(const struct client_result *r, void *arg)
+{
+	bool refused = r->code == ERR_FORBIDDEN && strstr(r->message, "being terminated");
+	if (r->code != ERR_ALREADY_EXISTS && !refused)
+		work_answer(arg, r);
+	work_end(arg);
+}

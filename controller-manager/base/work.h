@@ -20,3 +20,5 @@ void work_hold(struct work *w);
 void work_answer(struct work *w, const struct client_result *r);
 /* A client_done_fn for calls whose only effect is the above; arg is the work, held for it. */
 void work_done(const struct client_result *r, void *arg);
+/* The same for what is made: somebody else made it, or its namespace goes away: both are fine. */
+void work_created(const struct client_result *r, void *arg);
