@@ -27,10 +27,11 @@ static struct image_backoff *backoff_of(struct pod *p, const char *image, bool m
 			return b;
 	if (!make)
 		return NULL;
-	struct image_backoff *b = calloc(1, sizeof(*b) + strlen(image) + 1);
+	size_t n = strlen(image) + 1;
+	struct image_backoff *b = calloc(1, sizeof(*b) + n);
 	if (!b)
 		abort();
-	strcpy(b->image, image);
+	memcpy(b->image, image, n);
 	list_add_tail(&p->backoffs, &b->link);
 	return b;
 }

@@ -35,10 +35,8 @@ struct pod *pod_new(struct pods *pods, const char *uid, const char *ns, const ch
 	p->uid = dup_str(uid);
 	p->ns = dup_str(ns);
 	p->name = dup_str(name);
-	p->key = malloc(strlen(ns) + strlen(name) + 2);
-	if (!p->key)
+	if (asprintf(&p->key, "%s/%s", ns, name) < 0)
 		abort();
-	sprintf(p->key, "%s/%s", ns, name);
 	p->killed_grace = -1;
 	p->seen_seconds = clock_real_ns() / 1000000000;
 	p->rt.runtime_name = p->k->runtime_name;

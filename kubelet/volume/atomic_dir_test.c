@@ -19,7 +19,7 @@ static struct arena arena;
 static int set_up(void **state)
 {
 	(void)state;
-	strcpy(dir, "/tmp/kubec-atomic-XXXXXX");
+	snprintf(dir, sizeof(dir), "/tmp/kubec-atomic-XXXXXX");
 	return mkdtemp(dir) ? 0 : -1;
 }
 
