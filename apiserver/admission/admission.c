@@ -17,6 +17,7 @@ const struct admission_plugin admission_plugins[] = {
     {"CertificateApproval", NULL, certificate_approval, true},
     {"CertificateSigning", NULL, certificate_signing, true},
     {"DefaultIngressClass", default_ingress_class, NULL, true},
+    {"PodTopologyLabels", pod_topology_labels, NULL, true},
     {"ResourceQuota", NULL, resource_quota, true},
 };
 const size_t admission_n_plugins = ARRAY_LEN(admission_plugins);

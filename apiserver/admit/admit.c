@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "apiserver/admit/admit.h"
 #include "apiserver/admission/admission.h"
+#include "apiserver/admit/subject_restriction.h"
 #include "apiserver/auth/auth.h"
 #include "apiserver/endpoints/stored.h"
 #include "apiserver/storage/cacher.h"
@@ -13,6 +14,7 @@ struct admit {
 	struct pipeline *p;
 	struct auth *auth;
 	bool on[PLUGINS_MAX];
+	bool subjects; /* CertificateSubjectRestriction, which reads X.509 and so is not pure */
 };
 
 /* One phase of one request. */
@@ -282,7 +284,14 @@ static void mutate(void *arg, struct admission_attrs *at, hook_done done, void *
 
 static void validate(void *arg, struct admission_attrs *at, hook_done done, void *done_arg)
 {
-	start(arg, at, true, done, done_arg);
+	struct admit *a = arg;
+	const char *why = a->subjects ? subject_restriction(at) : NULL;
+
+	if (why)
+		done(done_arg, status_forbidden(at->arena, at->res->group, at->res->resource,
+		                                shown_name(at), why));
+	else
+		start(a, at, true, done, done_arg);
 }
 
 /* --- life cycle
@@ -295,7 +304,6 @@ static int turn(struct admit *a, const char *name, bool on, struct err *err)
 	    "AlwaysAdmit",
 	    "AlwaysDeny",
 	    "AlwaysPullImages",
-	    "CertificateSubjectRestriction",
 	    "ClusterTrustBundleAttest",
 	    "DenyServiceExternalIPs",
 	    "EventRateLimit",
@@ -309,7 +317,6 @@ static int turn(struct admit *a, const char *name, bool on, struct err *err)
 	    "OwnerReferencesPermissionEnforcement",
 	    "PodNodeSelector",
 	    "PodTolerationRestriction",
-	    "PodTopologyLabels",
 	    "ValidatingAdmissionPolicy",
 	    "ValidatingAdmissionWebhook",
 	};
@@ -319,6 +326,10 @@ static int turn(struct admit *a, const char *name, bool on, struct err *err)
 			a->on[i] = on;
 			return 0;
 		}
+	}
+	if (!strcmp(name, "CertificateSubjectRestriction")) {
+		a->subjects = on;
+		return 0;
 	}
 	for (size_t i = 0; i < ARRAY_LEN(KNOWN); i++)
 		if (!strcmp(KNOWN[i], name))
@@ -337,6 +348,7 @@ int admit_new(const struct admit_options *o, struct pipeline *p, struct admit **
 		abort();
 	a->p = p;
 	a->auth = o->auth;
+	a->subjects = true;
 	for (size_t i = 0; i < admission_n_plugins; i++)
 		a->on[i] = admission_plugins[i].by_default;
 	for (size_t i = 0; i < o->n_enable && r == 0; i++)
