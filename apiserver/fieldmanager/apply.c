@@ -203,27 +203,29 @@ static void disown(struct apply *ap, struct field_set touched)
 /* Equal sets keep the bytes that they were read from. */
 static void put_mine(struct apply *ap, struct field_set set, struct field_set last)
 {
-	if (!ap->mine->source || !field_set_equal(&set, &last))
-		managed_put_set(ap->mine, set);
+	managed_put_set(ap->mine, set);
+	ap->mine->changed = !ap->mine->source || !field_set_equal(&set, &last);
 }
 
 /* Merges, prunes and settles who owns what: the new tree in ap->result. */
 static int merge(struct apply *ap, bool force, struct fieldmanager_conflicts *ret_conflicts,
                  struct err *err)
 {
-	field_paths skip = fieldmanager_skipped(ap->res, ap->req->subresource, ap->a);
+	struct field_skip skip = fieldmanager_skip(ap->res, ap->req->subresource, ap->a);
 	struct field_set last, set;
 	struct field_diff d;
 	struct value before = value_of_tree(ap->live, ap->a), now;
 
 	ap->result = field_merge(ap->live, ap->body, ap->type, ap->a);
 	ap->mine = claim(ap, &last);
-	set = field_set_of(value_of_tree(ap->body, ap->a), ap->type, skip, ap->a);
-	set = fieldmanager_strip(set, ap->a);
-	put_mine(ap, set, last);
+	/* While pruning the name of the object counts as wanted, later it is nobody's. */
+	set = field_set_of(value_of_tree(ap->body, ap->a), ap->type, skip.unwritten, ap->a);
+	managed_put_set(ap->mine, set);
 	ap->result = prune(ap, ap->result, last);
+	set = field_set_of(value_of_tree(ap->body, ap->a), ap->type, skip.unowned, ap->a);
+	put_mine(ap, fieldmanager_strip(set, ap->a), last);
 	now = value_of_tree(ap->result, ap->a);
-	d = field_diff_of(before, now, ap->type, skip, ap->a);
+	d = field_diff_of(before, now, ap->type, skip.unowned, ap->a);
 	*ret_conflicts = find_conflicts(ap, &d);
 	if (ret_conflicts->n && !force)
 		return err_set(err, ERR_CONFLICT, "Apply failed");
@@ -265,7 +267,7 @@ static void adopt(struct apply *ap)
 	        json_encode_tree(ap->res->schema, pb_new(ap->res->schema, ap->a), NULL, ap->a),
 	        ap->a),
 	    value_of_tree(ap->live, ap->a), ap->type,
-	    fieldmanager_skipped(ap->res, ap->req->subresource, ap->a), ap->a);
+	    fieldmanager_skip(ap->res, ap->req->subresource, ap->a).unowned, ap->a);
 	fieldmanager_take(&ap->managed, &self, &d);
 }
 

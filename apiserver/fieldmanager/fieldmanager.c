@@ -63,22 +63,16 @@ static bool is_pod(const struct resource_info *res)
 	return !res->group[0] && strcmp(res->resource, "pods") == 0;
 }
 
-field_paths fieldmanager_skipped(const struct resource_info *res, const char *subresource,
-                                 struct arena *a)
+struct field_skip fieldmanager_skip(const struct resource_info *res, const char *subresource,
+                                    struct arena *a)
 {
+	/* clang-format off */
 	static const char *const system[] = {
-	    "apiVersion",
-	    "kind",
-	    "metadata.name",
-	    "metadata.namespace",
-	    "metadata.uid",
-	    "metadata.creationTimestamp",
-	    "metadata.selfLink",
-	    "metadata.clusterName",
-	    "metadata.generation",
-	    "metadata.managedFields",
-	    "metadata.resourceVersion",
+		"apiVersion", "kind", "metadata.name", "metadata.namespace", "metadata.uid",
+		"metadata.creationTimestamp", "metadata.selfLink", "metadata.clusterName",
+		"metadata.generation", "metadata.managedFields", "metadata.resourceVersion",
 	};
+	/* clang-format on */
 	enum { N_SYSTEM = sizeof(system) / sizeof(*system), MORE = 4 };
 	const struct strategy *status = registry_strategy(res, "status");
 	const char **skip = arena_array(a, const char *, N_SYSTEM + MORE);
@@ -88,18 +82,18 @@ field_paths fieldmanager_skipped(const struct resource_info *res, const char *su
 	if (strcmp(subresource, "status") != 0) {
 		if (resource_find(res->group, res->version, res->resource, "status"))
 			skip[n++] = "status";
-		return skip;
+	} else {
+		skip[n++] = "spec";
+		if (status && status->keeps_metadata)
+			skip[n++] = "metadata";
+		if (status && status->keeps_labels)
+			skip[n++] = "metadata.labels";
+		if (is_pod(res)) {
+			skip[n++] = "metadata.deletionTimestamp";
+			skip[n++] = "metadata.ownerReferences";
+		}
 	}
-	skip[n++] = "spec";
-	if (status && status->keeps_metadata)
-		skip[n++] = "metadata";
-	if (status && status->keeps_labels)
-		skip[n++] = "metadata.labels";
-	if (is_pod(res)) {
-		skip[n++] = "metadata.deletionTimestamp";
-		skip[n++] = "metadata.ownerReferences";
-	}
-	return skip;
+	return (struct field_skip){.unwritten = skip + N_SYSTEM, .unowned = skip};
 }
 
 struct field_set fieldmanager_strip(struct field_set set, struct arena *a)
@@ -140,7 +134,8 @@ void fieldmanager_take(struct managed *m, const struct managed_entry *self,
 		if (!mine)
 			mine = managed_add(m, self);
 		managed_put_set(mine, field_set_union(managed_set(m, mine), taken, m->a));
-		mine->time = self->time;
+		if (self->time)
+			mine->time = self->time;
 	}
 	managed_drop_empty(m);
 }
@@ -221,8 +216,11 @@ void fieldmanager_update(const struct fieldmanager_request *req, struct object *
 	before = old ? old->msg : pb_new(obj->schema, a);
 	d = field_diff_of(value_of_message(obj->schema, before, a),
 	                  value_of_message(obj->schema, obj->msg, a), field_type_root(obj->schema),
-	                  fieldmanager_skipped(obj->res, req->subresource, a), a);
-	self.time = fieldmanager_time(req->now_s, a);
+	                  fieldmanager_skip(obj->res, req->subresource, a).unowned, a);
+	/* Scaling leaves no time: there the entries of the Scale are merged into those of the
+	 * workload, which does not know theirs. */
+	if (strcmp(req->subresource, "scale") != 0)
+		self.time = fieldmanager_time(req->now_s, a);
 	fieldmanager_take(&m, &self, &d);
 	managed_cap(&m);
 	managed_write(&m, obj->meta);

@@ -6,9 +6,12 @@
 
 /* "v1", "apps/v1" */
 const char *fieldmanager_version(const struct resource_info *res, struct arena *a);
-/* Fields that nobody owns: system metadata, and what the endpoint does not write. */
-field_paths fieldmanager_skipped(const struct resource_info *res, const char *subresource,
-                                 struct arena *a);
+struct field_skip {
+	field_paths unwritten; /* what the endpoint does not write */
+	field_paths unowned;   /* and the system's metadata */
+};
+struct field_skip fieldmanager_skip(const struct resource_info *res, const char *subresource,
+                                    struct arena *a);
 struct managed_entry fieldmanager_self(const struct fieldmanager_request *req, bool apply,
                                        const struct resource_info *res, struct arena *a);
 const MetaV1__Time *fieldmanager_time(int64_t seconds, struct arena *a);
