@@ -338,6 +338,17 @@ const struct strategy hpa_status_strategy = {
 
 /* --- v1 --------------------------------------------------------------------------------------- */
 
+/* Metrics that v1 has no field for. */
+static bool has_metrics_annotation(const struct object *obj)
+{
+	for (size_t i = 0; i < obj->meta->n_annotations; i++)
+		if (strcmp(obj->meta->annotations[i]->key,
+		           "autoscaling.alpha.kubernetes.io/metrics") == 0)
+			return true;
+	return false;
+}
+
+/* As v2: an autoscaler without metrics looks at the CPU. */
 static void v1_defaults(const struct strategy_ctx *ctx, struct object *obj)
 {
 	AutoscalingV1__HorizontalPodAutoscalerSpec *s =
@@ -345,6 +356,8 @@ static void v1_defaults(const struct strategy_ctx *ctx, struct object *obj)
 
 	if (!s->has_min_replicas)
 		SET(s, min_replicas, 1);
+	if (!s->has_target_cpu_utilization_percentage && !has_metrics_annotation(obj))
+		SET(s, target_cpu_utilization_percentage, CPU_TARGET_PERCENT);
 }
 
 static void v1_validate(const struct strategy_ctx *ctx, const struct object *obj, errs_t errs)
