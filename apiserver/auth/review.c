@@ -66,7 +66,13 @@ const struct status *review_manage(struct pipeline *p, struct request *req, stru
 	int r = h->manage_fields ? h->manage_fields(h->fields_arg, req, obj, NULL, req->arena, &err)
 	                         : 0;
 
-	return r < 0 ? status_of_err(req->arena, r, &err) : NULL;
+	if (r < 0)
+		return status_of_err(req->arena, r, &err);
+	/* The kind of a subresource may be of another group than its resource. */
+	for (size_t i = 0; i < obj->meta->n_managed_fields; i++)
+		obj->meta->managed_fields[i]->api_version =
+		    (char *)group_version(req->arena, obj->schema);
+	return NULL;
 }
 
 void review_reply(const struct request *req, struct response_sink *sink, const struct object *obj)
