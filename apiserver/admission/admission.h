@@ -54,6 +54,7 @@ struct admission {
 	bool fresh;                     /* the caches are not older than the request */
 	bool stale;                     /* out: a lookup failed in caches that may be old */
 	struct admission_write *writes; /* out: when one of them fails, the plugin is asked again */
+	const struct admission_write *written; /* those of its earlier turns that succeeded */
 };
 
 struct admission_plugin {

@@ -116,6 +116,15 @@ static const struct refusal *take(struct admission *ad, const struct object *o,
 	return NULL;
 }
 
+/* An earlier turn took the request's part of this quota before another one was in the way. */
+static bool taken(const struct admission *ad, const struct object *quota)
+{
+	for (const struct admission_write *w = ad->written; w; w = w->next)
+		if (!strcmp(object_name(w->obj), object_name(quota)))
+			return true;
+	return false;
+}
+
 static bool concerned(const struct admission *ad)
 {
 	if (!ad->at->ns[0] || !ad->at->obj || (ad->at->subresource && ad->at->subresource[0]))
@@ -138,7 +147,7 @@ const struct refusal *resource_quota(struct admission *ad)
 		const CoreV1__ResourceQuota *q = OBJECT_MSG(&all[i], CoreV1__ResourceQuota);
 		const char *missing;
 
-		if (!quota_matches(q, ad->at->obj))
+		if (!quota_matches(q, ad->at->obj) || taken(ad, &all[i]))
 			continue;
 		missing = admission_pod(ad) ? quota_missing(q, admission_pod(ad), ad->arena) : NULL;
 		if (missing)

@@ -25,8 +25,9 @@ struct phase {
 	void *done_arg;
 	bool validate;
 	bool fresh;
-	size_t next;                    /* plugin */
-	struct admission_write *writes; /* its, in flight */
+	size_t next;                     /* plugin */
+	struct admission_write *writes;  /* its, in flight */
+	struct admission_write *written; /* and those that succeeded */
 	unsigned conflicts;
 };
 
@@ -173,7 +174,11 @@ static void on_put(void *arg, const struct store_result *r)
 		return;
 	}
 	if (r->done) {
-		ph->writes = ph->writes->next;
+		struct admission_write *w = ph->writes;
+
+		ph->writes = w->next;
+		w->next = ph->written;
+		ph->written = w;
 		put_next(ph);
 		return;
 	}
@@ -195,6 +200,7 @@ static void put_next(struct phase *ph)
 	struct err err = ERR_INIT;
 
 	if (!obj) {
+		ph->written = NULL;
 		ph->next++;
 		run(ph);
 		return;
@@ -222,8 +228,11 @@ static void run(struct phase *ph)
 	                                      .arg = ph};
 
 	for (; ph->next < admission_n_plugins; ph->next++) {
-		struct admission ad = {
-		    .at = ph->at, .world = &world, .arena = ph->at->arena, .fresh = ph->fresh};
+		struct admission ad = {.at = ph->at,
+		                       .world = &world,
+		                       .arena = ph->at->arena,
+		                       .fresh = ph->fresh,
+		                       .written = ph->written};
 		const struct admission_plugin *p = &admission_plugins[ph->next];
 		const struct refusal *(*fn)(struct admission *) =
 		    ph->validate ? p->validate : p->mutate;
