@@ -49,6 +49,17 @@ static const char *go_type(const struct jvalue *v)
 	return names[v->kind];
 }
 
+/* As upstream prints a value that it did not expect. */
+static const char *go_value(const struct jvalue *v, struct arena *a)
+{
+	_cleanup_buf_ struct buf text = BUF_INIT;
+
+	if (v->kind == JVALUE_STRING)
+		return arena_printf(a, "&{%s}", v->str);
+	jvalue_write(v, &text);
+	return arena_printf(a, "&{%s}", (const char *)text.data);
+}
+
 static void check_scalar(struct check *c, const struct jvalue *v, enum field_scalar kind)
 {
 	_cleanup_buf_ struct buf text = BUF_INIT;
@@ -60,11 +71,11 @@ static void check_scalar(struct check *c, const struct jvalue *v, enum field_sca
 	else if (kind == SCALAR_STRING && v->kind != JVALUE_STRING)
 		fault(c,
 		      arena_printf(c->a, "expected string, got &value.valueUnstructured{Value:%s}",
-		                   text.data));
+		                   (const char *)text.data));
 	else if (kind == SCALAR_BOOL && v->kind != JVALUE_BOOL)
-		fault(c, arena_printf(c->a, "expected boolean, got &{%s}", text.data));
+		fault(c, arena_printf(c->a, "expected boolean, got %s", go_value(v, c->a)));
 	else if (v->kind == JVALUE_ARRAY || v->kind == JVALUE_OBJECT)
-		fault(c, arena_printf(c->a, "expected any scalar, got &{%s}", text.data));
+		fault(c, arena_printf(c->a, "expected any scalar, got %s", go_value(v, c->a)));
 }
 
 static int elem_cmp(const void *a, const void *b)
@@ -136,9 +147,9 @@ static void check(struct check *c, const struct jvalue *v, struct field_type t)
 	else if (t.klass == CLASS_SCALAR)
 		check_scalar(c, v, t.scalar);
 	else if (t.klass == CLASS_LIST && v->kind != JVALUE_ARRAY)
-		fault(c, arena_printf(c->a, "expected list, got %s", go_type(v)));
+		fault(c, arena_printf(c->a, "expected list, got %s", go_value(v, c->a)));
 	else if (t.klass == CLASS_MAP && v->kind != JVALUE_OBJECT)
-		fault(c, arena_printf(c->a, "expected map, got %s", go_type(v)));
+		fault(c, arena_printf(c->a, "expected map, got %s", go_value(v, c->a)));
 	else if (t.klass == CLASS_LIST)
 		check_list(c, v, t);
 	else
