@@ -9,14 +9,14 @@
 
 struct kubelet_config {
 	const char *kubeconfig, *node_name, *node_ip, *root_dir, *logs_dir;
-	const char *runtime_endpoint, *image_endpoint;
+	const char *runtime_endpoint;
 	const char *address, *healthz_address, *client_ca_file, *cert_file, *key_file;
-	const char *cluster_domain, *pod_cidr, *resolv_conf, *manifest_path;
+	const char *cluster_domain, *pod_cidr, *resolv_conf;
 	flag_list cluster_dns, taints;
 	flag_map node_labels, system_reserved, kube_reserved;
 	int64_t port, healthz_port, max_pods;
-	int64_t status_ms, status_report_ms, lease_s, sync_ms;
-	bool fail_swap_on, register_node, cgroup_systemd;
+	int64_t status_ms, status_report_ms, lease_s;
+	bool fail_swap_on, register_node;
 };
 
 struct pods;

@@ -11,6 +11,7 @@
 #include "common/daemon/daemon.h"
 #include "kubelet/config_file.h"
 #include "kubelet/kubelet.h"
+#include "kubelet/node/machine.h"
 
 static struct kubelet_config c = {
     .kubeconfig = "",
@@ -27,7 +28,6 @@ static struct kubelet_config c = {
     .cluster_domain = "",
     .pod_cidr = "",
     .resolv_conf = "/etc/resolv.conf",
-    .manifest_path = "",
     .port = 10250,
     .healthz_port = 10248,
     .max_pods = 110,
@@ -135,18 +135,27 @@ static const char *host_name(struct arena *a)
 	return arena_strdup(a, host);
 }
 
+static int load_config_file(struct daemon *d, struct err *err)
+{
+	if (!*config_path)
+		return 0;
+	return config_file_load(config_path, groups, ARRAY_LEN(groups), &d->arena, err);
+}
+
 static int run(struct daemon *d)
 {
 	struct err err = ERR_INIT;
 	struct kubeconfig kc = {0};
 	struct kubelet k = {0};
-	int r = *config_path
-	            ? config_file_load(config_path, groups, ARRAY_LEN(groups), &d->arena, &err)
-	            : 0;
+	int r = load_config_file(d, &err);
 	if (!*c.node_name)
 		c.node_name = host_name(&d->arena);
 	if (!*c.node_ip)
 		c.node_ip = first_address(&d->arena);
+	if (!r && c.fail_swap_on && machine_has_swap())
+		r = err_set(&err, ERR_INVALID,
+		            "running with swap on is not supported, please disable swap or set "
+		            "--fail-swap-on flag to false");
 	if (!r)
 		r = kubeconfig_load(c.kubeconfig, NULL, &kc, &err);
 	if (!r)

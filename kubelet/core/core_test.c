@@ -106,11 +106,12 @@ static const char *step(void)
 	}
 	if (plan.create_sandbox) {
 		memmove(&sandboxes[1], &sandboxes[0], sizeof(sandboxes[0]) * 3);
-		sandboxes[0] = (struct runtime_sandbox){.id = "s",
-		                                        .attempt = plan.sandbox_attempt,
-		                                        .ready = true,
-		                                        .ips = ips,
-		                                        .n_ips = 1};
+		sandboxes[0] = (struct runtime_sandbox){
+		    .id = arena_printf(&arena, "s%u", plan.sandbox_attempt),
+		    .attempt = plan.sandbox_attempt,
+		    .ready = true,
+		    .ips = ips,
+		    .n_ips = 1};
 		rt.n_sandboxes = rt.n_sandboxes < 3 ? rt.n_sandboxes + 1 : 3;
 		said = arena_printf(&arena, "%sS%u", said, plan.sandbox_attempt);
 	}
@@ -124,6 +125,7 @@ static const char *step(void)
 		containers[rt.n_containers++] = (struct runtime_container){
 		    .id = arena_printf(&arena, "%s-%u", name, plan.start[i].attempt),
 		    .name = name,
+		    .sandbox_id = sandboxes[0].id,
 		    .attempt = plan.start[i].attempt,
 		    .state = CONTAINER_RUNNING,
 		    .created_ns = (int64_t)now_ms * 1000000 + (int64_t)i,
@@ -131,7 +133,8 @@ static const char *step(void)
 		said = arena_printf(&arena, "%s+%s", said, name);
 	}
 	if (plan.retry_ms != UINT64_MAX)
-		said = arena_printf(&arena, "%s~%s", said, plan.backing_off);
+		said = arena_printf(&arena, "%s~%s", said,
+		                    plan.backing_off ? plan.backing_off : "later");
 	return said;
 }
 
@@ -318,6 +321,56 @@ static void test_stop(void **state)
 	assert_string_equal(pod_status(&in, &arena)->phase, "Failed");
 }
 
+/* A sandbox that was lost takes what was initialized with it. */
+static void test_sandbox_lost(void **state)
+{
+	(void)state;
+	make_pod("ij", "a", "Always");
+	assert_string_equal(step(), "S0+i");
+	end("i", 0);
+	assert_string_equal(step(), "+j");
+	end("j", 0);
+	assert_string_equal(step(), "+a");
+	assert_string_equal(step(), "");
+	sandboxes[0].ready = false;
+	assert_string_equal(step(), "XS1+i");
+	assert_string_equal(step(), "");
+	end("i", 0);
+	assert_string_equal(step(), "+j");
+	end("j", 0);
+	assert_string_equal(step(), "+a");
+	assert_int_equal(status()->container_statuses[0]->restart_count, 1);
+}
+
+/* A container that could not be started waits, the others do not. */
+static void test_hold(void **state)
+{
+	(void)state;
+	make_pod("", "ab", "Always");
+	assert_string_equal(step(), "S0+a+b");
+	end("a", 1);
+	end("b", 1);
+	memories[0].hold_until_ms = now_ms + 10000;
+	assert_string_equal(step(), "+b~later");
+	now_ms += 10000;
+	assert_string_equal(step(), "+a");
+}
+
+/* What still runs keeps the pod from being over. */
+static void test_phase_while_running(void **state)
+{
+	(void)state;
+	make_pod("s", "a", "Never");
+	pod->spec->init_containers[0]->restart_policy = (char *)"Always";
+	assert_string_equal(step(), "S0+s");
+	assert_string_equal(step(), "+a");
+	pod->status->phase = (char *)"Running";
+	end("a", 0);
+	assert_string_equal(status()->phase, "Running");
+	end("s", 137);
+	assert_string_equal(status()->phase, "Succeeded");
+}
+
 static void test_transition_times(void **state)
 {
 	(void)state;
@@ -384,9 +437,19 @@ int main(void)
 {
 #define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 	const struct CMUnitTest tests[] = {
-	    T(test_life),      T(test_policies),     T(test_init), T(test_sidecar),
-	    T(test_unhealthy), T(test_start_errors), T(test_stop), T(test_transition_times),
-	    T(test_probe),     T(test_backoff),
+	    T(test_life),
+	    T(test_policies),
+	    T(test_init),
+	    T(test_sidecar),
+	    T(test_unhealthy),
+	    T(test_start_errors),
+	    T(test_stop),
+	    T(test_sandbox_lost),
+	    T(test_hold),
+	    T(test_phase_while_running),
+	    T(test_transition_times),
+	    T(test_probe),
+	    T(test_backoff),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -115,12 +115,21 @@ bool pod_is_finished(const CoreV1__Pod *pod, const struct pod_runtime *rt)
 
 /* Init containers */
 
-/* Some regular container was ever made: initialization is over. */
+/* The newest container of that name if it was made in the present sandbox: what was initialized in
+ * an older one counts no more. */
+static const struct runtime_container *newest_here(const struct planner *p, const char *name)
+{
+	const struct runtime_container *c = runtime_newest(p->rt, name);
+	const struct runtime_sandbox *s = p->out->sandbox;
+	return c && s && c->sandbox_id && strcmp(c->sandbox_id, s->id) ? NULL : c;
+}
+
+/* Some regular container was ever made in this sandbox: initialization is over. */
 static bool initialized_before(const struct planner *p)
 {
 	const CoreV1__PodSpec *spec = p->pod->spec;
 	for (size_t i = 0; i < spec->n_containers; i++)
-		if (runtime_newest(p->rt, spec->containers[i]->name))
+		if (newest_here(p, spec->containers[i]->name))
 			return true;
 	return false;
 }
@@ -167,7 +176,7 @@ static bool plan_init(struct planner *p, bool *failed)
 	bool over = initialized_before(p);
 	for (size_t i = 0; i < spec->n_init_containers; i++) {
 		const CoreV1__Container *c = spec->init_containers[i];
-		const struct runtime_container *s = runtime_newest(p->rt, c->name);
+		const struct runtime_container *s = newest_here(p, c->name);
 		if (container_is_sidecar(c)) {
 			if (!plan_sidecar(p, c) && !over)
 				return false;

@@ -324,7 +324,7 @@ static int init_progress(const struct status_input *in)
 	return 0;
 }
 
-static const char *phase_of(const struct status_input *in)
+static const char *phase_by_containers(const struct status_input *in)
 {
 	const char *last = in->pod->status ? in->pod->status->phase : "";
 	if (in->failed_reason)
@@ -354,6 +354,21 @@ static const char *phase_of(const struct status_input *in)
 		return "Succeeded";
 	}
 	return t.failed ? "Failed" : "Succeeded";
+}
+
+/* A pod is not over while something of it still runs. */
+static const char *phase_of(const struct status_input *in)
+{
+	const char *phase = phase_by_containers(in);
+	const char *last = in->pod->status ? in->pod->status->phase : "";
+	if (strcmp(phase, "Failed") && strcmp(phase, "Succeeded"))
+		return phase;
+	if (!strcmp(phase, last))
+		return phase;
+	for (size_t i = 0; i < in->rt->n_containers; i++)
+		if (in->rt->containers[i].state == CONTAINER_RUNNING)
+			return *last ? last : "Running";
+	return phase;
 }
 
 /* Addresses */

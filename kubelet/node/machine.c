@@ -88,6 +88,11 @@ void machine_read(struct machine *m, const char *root_dir, struct arena *a)
 		m->system_uuid = m->machine_id;
 }
 
+bool machine_has_swap(void)
+{
+	return meminfo("SwapTotal") > 0;
+}
+
 int64_t machine_memory_available(void)
 {
 	return meminfo("MemAvailable");

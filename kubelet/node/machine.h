@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
 /* What this machine is: read from the kernel and /etc. */
+#include <stdbool.h>
 #include "common/base/arena.h"
 
 struct machine {
@@ -13,6 +14,7 @@ struct machine {
 };
 
 void machine_read(struct machine *m, const char *root_dir, struct arena *a);
+bool machine_has_swap(void);
 /* What is free now. */
 int64_t machine_memory_available(void);
 int64_t machine_disk_available(const char *path, double *ret_fraction);

@@ -102,6 +102,7 @@ void pod_adopt(struct pod *p)
 	p->spec = TAKE(p->next);
 	p->revision = p->next_revision;
 	memory_adopt(p);
+	volumes_stale(p);
 	arena_deinit(&old);
 	const MetaV1__Time *start = p->spec->status->start_time;
 	if (start && start->has_seconds && start->seconds)

@@ -50,7 +50,7 @@ struct pod {
 
 	/* The state machine. */
 	unsigned busy;
-	bool again, stopping, stopped, removed;
+	bool stopping;
 	struct loop_timer timer;
 	uint64_t backoff_told_ms;
 	uint64_t retry_at_ms; /* after a failed step no other is tried before; real clock */
@@ -75,8 +75,8 @@ struct pods {
 	struct informer *informer, *services;
 	struct loop_timer relist;
 	bool synced, listed, runtime_ok;
-	uint64_t relisted_ms, relist_began_ms;
-	unsigned pending_lists;
+	uint64_t relisted_ms;
+	bool listing;
 	struct arena list_arena; /* the sandboxes of a relist in flight */
 	const CriV1__ListPodSandboxResponse *sandboxes;
 };

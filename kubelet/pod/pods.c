@@ -157,7 +157,7 @@ static void relist_ended(struct pods *p, const struct cri_result *failed)
 	p->runtime_ok = ok;
 	arena_deinit(&p->list_arena);
 	p->sandboxes = NULL;
-	p->pending_lists = 0;
+	p->listing = false;
 	loop_timer_start(&p->relist, RELIST_MS);
 }
 
@@ -187,9 +187,9 @@ static void on_sandboxes(const struct cri_result *r, void *arg)
 static void relist(void *arg)
 {
 	struct pods *p = arg;
-	if (p->pending_lists)
+	if (p->listing)
 		return;
-	p->pending_lists = 1;
+	p->listing = true;
 	CriV1__ListPodSandboxRequest q = CRI_V1__LIST_POD_SANDBOX_REQUEST__INIT;
 	cri_call(p->k->cri, CRI_LIST_POD_SANDBOX, &q, CRI_TIMEOUT_MS, on_sandboxes, p);
 }

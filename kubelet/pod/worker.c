@@ -32,7 +32,6 @@ void pod_step_done(struct pod *p)
 	if (--p->busy)
 		return;
 	p->rt_fresh = false;
-	p->again = false;
 	pod_sync_after(p, 0);
 }
 
@@ -61,7 +60,6 @@ static int64_t grace_of(const struct pod *p)
 /* Everything of the pod has ended: takes its traces away, tells the apiserver, forgets it. */
 static void finish(struct pod *p)
 {
-	p->stopped = true;
 	probes_stop(p);
 	if (!p->gone) {
 		pod_status_sync(p);
@@ -187,16 +185,12 @@ static void run_turn(struct pod *p)
 		uint64_t now = now_real_ms();
 		pod_sync_after(p, plan.retry_ms > now ? plan.retry_ms - now : 0);
 	}
-	if (held(p)) {
-		/* Later. */
-	} else if (!starts || plan.n_kill) {
-		run_plan(p, &plan);
-	} else {
+	if (!held(p)) {
+		/* Also for what runs already: a kubelet that starts again takes its volumes over.
+		 */
 		enum volume_state v = volumes_mount(p);
-		if (v == VOLUMES_READY)
+		if (!starts || plan.n_kill || v == VOLUMES_READY)
 			run_plan(p, &plan);
-		else if (v == VOLUMES_FAILED)
-			pod_sync_after(p, 1000);
 	}
 	if (!p->busy)
 		pod_collect(p);
@@ -207,7 +201,6 @@ static void run_turn(struct pod *p)
 void pod_sync(struct pod *p)
 {
 	if (p->busy) {
-		p->again = true;
 		if ((p->deleting || p->gone) && p->start)
 			container_start_cancel(p->start);
 		if (p->next && p->killed_grace >= 0 && p->deleting &&
@@ -216,7 +209,6 @@ void pod_sync(struct pod *p)
 			container_kill_hurry(p, p->next->metadata->deletion_grace_period_seconds);
 		return;
 	}
-	p->again = false;
 	pod_adopt(p);
 	if (!p->k->pods->listed)
 		return; /* the runtime has not been seen yet */

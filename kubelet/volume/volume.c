@@ -271,6 +271,12 @@ enum volume_state volumes_mount(struct pod *p)
 	return VOLUMES_READY;
 }
 
+void volumes_stale(struct pod *p)
+{
+	if (p->volumes && p->volumes->refresh_at_ms)
+		p->volumes->refresh_at_ms = 1;
+}
+
 void volumes_refresh(struct pod *p)
 {
 	struct pod_volumes *v = p->volumes;

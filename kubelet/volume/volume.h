@@ -20,6 +20,8 @@ enum volume_state { VOLUMES_READY, VOLUMES_WAIT, VOLUMES_FAILED };
 enum volume_state volumes_mount(struct pod *p);
 /* Writes payload volumes again whose source has changed; renews tokens. Now and then. */
 void volumes_refresh(struct pod *p);
+/* The pod's object has changed: the next volumes_refresh looks at once. */
+void volumes_stale(struct pod *p);
 /* Unmounts everything; false: not yet possible, again later. */
 bool volumes_unmount(struct pod *p);
 /* Removes the pod's folder and its log folder, on the worker thread. */
