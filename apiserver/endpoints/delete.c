@@ -373,9 +373,6 @@ static void delete_done(struct deletion *d, struct object *obj, bool gone)
 	               ? 202
 	               : 200;
 
-	const char *warning = pipeline_resource(c->p, c->res)->st->delete_warning;
-	if (warning && !d->options->has_orphan_dependents && !d->options->propagation_policy)
-		strategy_warn(&c->warnings, "%s", warning);
 	if (!gone || returns_object(c->res)) {
 		call_reply_object(c, code, obj);
 		return;
@@ -393,11 +390,10 @@ static void delete_failed(struct deletion *d, const struct status *s)
 
 void warn_of_orphans(struct call *c, const MetaV1__DeleteOptions *o)
 {
-	if (strcmp(c->res->kind, "Job") == 0 && !o->has_orphan_dependents && !o->propagation_policy)
-		strategy_warn(&c->warnings,
-		              "child pods are preserved by default when jobs are deleted; set "
-		              "propagationPolicy=Background to remove them or set "
-		              "propagationPolicy=Orphan to suppress this warning");
+	const char *warning = pipeline_resource(c->p, c->res)->st->delete_warning;
+
+	if (warning && !o->has_orphan_dependents && !o->propagation_policy)
+		strategy_warn(&c->warnings, "%s", warning);
 }
 
 void endpoint_delete(struct call *c)

@@ -89,7 +89,8 @@ static void write_object(struct call *c, const struct object *obj, struct buf *o
 	} else if (strcmp(include, "Object") == 0) {
 		json_encode(obj->schema, obj->msg, NULL, out);
 	} else {
-		p.metadata = obj->meta;
+		p.metadata = (MetaV1__ObjectMeta *)registry_table_metadata(
+		    pipeline_resource(c->p, c->res)->st, obj, c->a);
 		json_encode(schema_by_gvk("meta.k8s.io", "v1", "PartialObjectMetadata"), &p.base,
 		            &meta, out);
 	}

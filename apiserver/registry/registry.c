@@ -251,3 +251,21 @@ void registry_table_row(const struct strategy_ctx *ctx, const struct strategy *s
 	ret->cells[1] = (struct table_cell){CELL_STRING, arena_strdup(ctx->arena, text), 0};
 	ret->n_cells = 2;
 }
+
+const struct MetaV1__ObjectMeta *registry_table_metadata(const struct strategy *st,
+                                                         const struct object *obj, struct arena *a)
+{
+	MetaV1__ObjectMeta *m;
+	size_t n = 0;
+
+	if (!st->hidden_annotation || !strings_get(STRINGS(obj->meta->annotations),
+	                                           obj->meta->n_annotations, st->hidden_annotation))
+		return obj->meta;
+	m = arena_memdup(a, obj->meta, sizeof(*m));
+	m->annotations = arena_array(a, MetaV1__ObjectMeta__AnnotationsEntry *, m->n_annotations);
+	for (size_t i = 0; i < m->n_annotations; i++)
+		if (strcmp(obj->meta->annotations[i]->key, st->hidden_annotation))
+			m->annotations[n++] = obj->meta->annotations[i];
+	m->n_annotations = n;
+	return m;
+}

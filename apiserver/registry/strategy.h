@@ -146,6 +146,8 @@ struct strategy {
 	/* Text of the 400 for another name: printf format with one %s; NULL: the generic text. */
 	const char *field_error_fmt;
 
+	/* An annotation that is a field in other versions of the kind: tables do not show it. */
+	const char *hidden_annotation;
 	/* The cells that `kubectl get` shows, in the order of table_columns. NULL: Name and Created
 	 * At. */
 	void (*table_row)(const struct strategy_ctx *ctx, const struct object *obj,
@@ -188,3 +190,6 @@ const char *registry_field_error(const struct strategy *st, const struct resourc
 /* The row's cells; the generic Name and Created At when the kind has no printer. */
 void registry_table_row(const struct strategy_ctx *ctx, const struct strategy *st,
                         const struct object *obj, struct table_row *ret);
+/* The metadata that stands beside the row. */
+const struct MetaV1__ObjectMeta *registry_table_metadata(const struct strategy *st,
+                                                         const struct object *obj, struct arena *a);

@@ -171,6 +171,7 @@ const struct strategy daemonset_strategy = {
     .validate_update = validate_update,
     .warnings = warnings,
     .allow_unconditional_update = true,
+    .hidden_annotation = template_generation,
     .table_row = row,
 };
 
