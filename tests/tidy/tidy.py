@@ -181,9 +181,11 @@ def check_readme(root, _build):
         if not any(n.endswith('.c') for n in names):
             continue
         own = os.path.join(root, folder, 'README.md')
-        parent = os.path.join(root, os.path.dirname(folder), 'README.md')
+        # A folder may be described by the one that it is part of, two levels up at most.
+        above = [os.path.normpath(os.path.join(root, folder, up, 'README.md')) for up in ('..', '../..')]
+        above = [f for f in above if os.path.dirname(f) != os.path.normpath(root)]
         if not os.path.exists(own):
-            if not os.path.exists(parent):
+            if not any(os.path.exists(f) for f in above):
                 bad.append(f'{folder}: no README.md')
         elif len(open(own).read().split('\n')) > 70:
             bad.append(f'{folder}/README.md: longer than a screen')
