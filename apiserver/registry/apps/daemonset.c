@@ -5,28 +5,6 @@
 #include "apiserver/registry/defaults.h"
 #include "apiserver/registry/row.h"
 
-static void defaults(const struct strategy_ctx *ctx, struct object *obj)
-{
-	AppsV1__DaemonSetSpec *s = OBJECT_MSG(obj, AppsV1__DaemonSet)->spec;
-	struct arena *a = ctx->arena;
-
-	if (!s->has_revision_history_limit)
-		SET(s, revision_history_limit, 10);
-	if (!*s->update_strategy->type)
-		s->update_strategy->type = arena_strdup(a, "RollingUpdate");
-	if (strcmp(s->update_strategy->type, "RollingUpdate"))
-		return;
-	if (!s->update_strategy->rolling_update)
-		s->update_strategy->rolling_update =
-		    MSG_NEW(a, AppsV1__RollingUpdateDaemonSet,
-		            apps_v1__rolling_update_daemon_set__descriptor);
-	AppsV1__RollingUpdateDaemonSet *r = s->update_strategy->rolling_update;
-	if (!r->max_unavailable)
-		r->max_unavailable = intstr_new_int(a, 1);
-	if (!r->max_surge)
-		r->max_surge = intstr_new_int(a, 0);
-}
-
 /* The generation of the template, which only older versions have as a field. */
 static const char template_generation[] = "deprecated.daemonset.template.generation";
 
@@ -58,6 +36,31 @@ static void set_template_generation(struct arena *a, struct object *obj, int64_t
 	e->value = arena_printf(a, "%lld", (long long)n);
 	m->annotations = list;
 	m->n_annotations = MAX(m->n_annotations, i + 1);
+}
+
+static void defaults(const struct strategy_ctx *ctx, struct object *obj)
+{
+	AppsV1__DaemonSetSpec *s = OBJECT_MSG(obj, AppsV1__DaemonSet)->spec;
+	struct arena *a = ctx->arena;
+
+	if (!strings_get(STRINGS(obj->meta->annotations), obj->meta->n_annotations,
+	                 template_generation))
+		set_template_generation(a, obj, 0);
+	if (!s->has_revision_history_limit)
+		SET(s, revision_history_limit, 10);
+	if (!*s->update_strategy->type)
+		s->update_strategy->type = arena_strdup(a, "RollingUpdate");
+	if (strcmp(s->update_strategy->type, "RollingUpdate"))
+		return;
+	if (!s->update_strategy->rolling_update)
+		s->update_strategy->rolling_update =
+		    MSG_NEW(a, AppsV1__RollingUpdateDaemonSet,
+		            apps_v1__rolling_update_daemon_set__descriptor);
+	AppsV1__RollingUpdateDaemonSet *r = s->update_strategy->rolling_update;
+	if (!r->max_unavailable)
+		r->max_unavailable = intstr_new_int(a, 1);
+	if (!r->max_surge)
+		r->max_surge = intstr_new_int(a, 0);
 }
 
 static void prepare_create(const struct strategy_ctx *ctx, struct object *obj)
