@@ -432,6 +432,18 @@ static const char TOO_OLD_CONTINUE[] =
     "inconsistent list - objects that were created, modified, or deleted between the time the "
     "first chunk was returned and now may show up in the list.";
 
+/* The revision of the list is compacted. A continued one may go on without it. */
+static const struct status *expired_status(struct lister *l)
+{
+	struct arena *a = l->c->a;
+
+	if (!l->plan.continued)
+		return status_expired(a, "The resourceVersion for the provided list is too old.");
+	struct status *s = status_expired(a, TOO_OLD_CONTINUE);
+	s->continue_token = continue_encode_from(a, -1, l->plan.start);
+	return s;
+}
+
 static void on_store_page(void *arg, const struct store_result *r);
 
 static void read_page(struct lister *l)
@@ -455,13 +467,9 @@ static void on_store_page(void *arg, const struct store_result *r)
 	_cleanup_buf_ struct buf prefix = BUF_INIT;
 
 	if (r->code < 0) {
-		const struct status *s =
-		    r->code == -ERR_EXPIRED
-		        ? status_expired(c->a, l->plan.continued
-		                                   ? TOO_OLD_CONTINUE
-		                                   : "The resourceVersion for the provided list is "
-		                                     "too old.")
-		        : call_store_status(c, r->code, &r->err);
+		const struct status *s = r->code == -ERR_EXPIRED
+		                             ? expired_status(l)
+		                             : call_store_status(c, r->code, &r->err);
 
 		lister_free(l);
 		call_refuse(c, s);

@@ -28,17 +28,24 @@ bool resource_version_parse(const char *s, struct arena *a, int64_t *ret, const 
 	return true;
 }
 
-char *continue_encode(struct arena *a, int64_t revision, struct slice last_key)
+char *continue_encode_from(struct arena *a, int64_t revision, struct slice start)
 {
-	_cleanup_buf_ struct buf json = BUF_INIT, key = BUF_INIT, out = BUF_INIT;
+	_cleanup_buf_ struct buf json = BUF_INIT, out = BUF_INIT;
 
-	buf_slice(&key, last_key);
-	buf_byte(&key, 0);
 	buf_printf(&json, "{\"v\":\"meta.k8s.io/v1\",\"rv\":%lld,\"start\":", (long long)revision);
-	json_write_string(&json, buf_view(&key));
+	json_write_string(&json, start);
 	buf_byte(&json, '}');
 	base64url_encode(buf_view(&json), &out);
 	return arena_strndup(a, out.data, out.len);
+}
+
+char *continue_encode(struct arena *a, int64_t revision, struct slice last_key)
+{
+	_cleanup_buf_ struct buf key = BUF_INIT;
+
+	buf_slice(&key, last_key);
+	buf_byte(&key, 0);
+	return continue_encode_from(a, revision, buf_view(&key));
 }
 
 static const char *not_valid(struct arena *a, const char *why)

@@ -26,8 +26,10 @@ const struct status *list_plan_of(const struct request *req, struct list_plan *r
 /* A resourceVersion as a number. False when it is none; *ret_text is then upstream's words. */
 bool resource_version_parse(const char *s, struct arena *a, int64_t *ret, const char **ret_text);
 
-/* The token behind the last key of a page. revision -1: continue on whatever is newest. */
+/* The token behind the last key of a page. */
 char *continue_encode(struct arena *a, int64_t revision, struct slice last_key);
+/* The token whose page begins with `start`. revision -1: continue on whatever is newest. */
+char *continue_encode_from(struct arena *a, int64_t revision, struct slice start);
 /* NULL, or the text of the 400. */
 const char *continue_decode(struct arena *a, const char *token, int64_t *ret_revision,
                             struct slice *ret_start);

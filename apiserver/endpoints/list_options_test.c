@@ -34,6 +34,9 @@ static void test_tokens(void **state)
 	assert_null(continue_decode(&A, t, &rv, &start));
 	assert_int_equal(rv, 123);
 	assert_true(slice_eq(start, slice_of("ns/c1", 6)));
+	assert_null(continue_decode(&A, continue_encode_from(&A, -1, start), &rv, &start));
+	assert_int_equal(rv, -1);
+	assert_true(slice_eq(start, slice_of("ns/c1", 6)));
 	/* One that upstream made. */
 	assert_null(continue_decode(
 	    &A, token_of("{\"v\":\"meta.k8s.io/v1\",\"rv\":-1,\"start\":\"a\\u0000\"}"), &rv,

@@ -272,6 +272,7 @@ static void fill_msg(const struct status *s, struct arena *a, MetaV1__Status *m)
 	meta_v1__status__init(m);
 	m->metadata = arena_new(a, MetaV1__ListMeta);
 	meta_v1__list_meta__init(m->metadata);
+	m->metadata->continue_ = text(s->continue_token);
 	m->status = text(s->success ? "Success" : "Failure");
 	m->message = text(s->message);
 	m->reason = text(s->reason);

@@ -17,6 +17,7 @@ struct status {
 	const char *reason, *message;
 	bool success; /* "status": "Success" */
 	bool has_details;
+	const char *continue_token; /* where a refused list may go on; NULL: nowhere */
 	struct {
 		const char *name, *group, *kind, *uid;
 		const struct status_cause *causes;
