@@ -3,9 +3,13 @@
 
 void http_queue_add(struct http_queue *q, struct slice data)
 {
+	/* A segment is freed when all of it is out: one that grew on and on would never be. */
+	enum { SEGMENT_BYTES = 64 << 10 };
+
 	if (data.len == 0)
 		return;
-	if (q->segments.n == q->first || vec_last(&q->segments)->blob)
+	if (q->segments.n == q->first || vec_last(&q->segments)->blob ||
+	    vec_last(&q->segments)->buf.len >= SEGMENT_BYTES)
 		*vec_push(&q->segments) = (struct http_segment){0};
 	buf_slice(&vec_last(&q->segments)->buf, data);
 	q->bytes += data.len;
