@@ -145,6 +145,7 @@ struct client_watch_ops {
 	void (*on_end)(const struct client_result *r, void *arg);
 };
 
+/* Options may not be NULL. */
 struct client_stream *client_list(struct client *c, const struct client_target *t,
                                   const struct client_list_options *o,
                                   const struct client_list_ops *ops, void *arg);
