@@ -86,7 +86,11 @@ const struct status *apply_fields(void *arg, struct request *req, struct slice b
 		return status_bad_request(a, "error strict decoding YAML: %s", report.at[0]);
 	if (tree->kind != JVALUE_OBJECT)
 		return status_bad_request(a, "error decoding YAML: the body is not an object");
-	code = fieldmanager_apply(&r, tree, res, old, a, ret, &conflicts, &err);
+	if (old && strcmp(req->info->kind, "Scale") == 0)
+		code = fieldmanager_apply_scale(&r, tree, req->info->schema, old, a, ret,
+		                                &conflicts, &err);
+	else
+		code = fieldmanager_apply(&r, tree, res, old, a, ret, &conflicts, &err);
 	if (code == -ERR_CONFLICT)
 		return conflict(&conflicts, a);
 	if (code == -ERR_UNKNOWN)

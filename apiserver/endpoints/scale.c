@@ -124,15 +124,15 @@ struct scaling {
 	struct object given; /* PUT: the Scale of the body */
 };
 
-static const struct status *check_replicas(struct call *c, const AutoscalingV1__Scale *s)
+static const struct status *check_replicas(struct call *c, int32_t replicas)
 {
 	struct field_errors errs = field_errors_in(c->a);
 	_cleanup_buf_ struct buf message = BUF_INIT, text = BUF_INIT;
 	struct status_cause cause;
 
-	if (s->spec->replicas >= 0)
+	if (replicas >= 0)
 		return NULL;
-	field_invalid_int(&errs, FIELD(NULL, "spec.replicas"), s->spec->replicas,
+	field_invalid_int(&errs, FIELD(NULL, "spec.replicas"), replicas,
 	                  "must be greater than or equal to 0");
 	field_errors_message(&errs, "Scale.autoscaling", c->req->name, &message);
 	field_error_body(&errs.at[0], &text);
@@ -141,6 +141,26 @@ static const struct status *check_replicas(struct call *c, const AutoscalingV1__
 	return status_invalid(c->a, "autoscaling", "Scale", c->req->name,
 	                      arena_strndup(c->a, message.data, message.len),
 	                      arena_memdup(c->a, &cause, sizeof(cause)), 1);
+}
+
+/* Server-side apply works on the workload itself. */
+static void attempt_apply(struct mutation *m)
+{
+	struct call *c = m->c;
+	struct pipeline_hooks *h = &c->p->o.hooks;
+	const struct status *s;
+	struct scale_fields f;
+	struct object obj;
+
+	s = h->apply(h->fields_arg, c->req, c->req->body, &m->old, c->a, &obj);
+	if (!s)
+		registry_defaults(&c->ctx, c->st, &obj);
+	if (!s && scale_fields_of(&obj, &f))
+		s = check_replicas(c, *f.replicas);
+	if (s)
+		mutation_refuse(m, s);
+	else
+		update_object(m, &obj);
 }
 
 static void attempt(struct mutation *m)
@@ -155,6 +175,11 @@ static void attempt(struct mutation *m)
 		mutation_refuse(m, call_not_found(c));
 		return;
 	}
+	if (c->req->verb == VERB_PATCH && c->req->body_type == MEDIA_APPLY_YAML &&
+	    c->p->o.hooks.apply) {
+		attempt_apply(m);
+		return;
+	}
 	obj = object_copy(c->a, &m->old);
 	if (!scale_fields_of(&obj, &f)) {
 		mutation_refuse(m, status_no_resource(c->a));
@@ -167,7 +192,7 @@ static void attempt(struct mutation *m)
 		s = patch_object(c, &present, &scale);
 	}
 	if (!s)
-		s = check_replicas(c, OBJECT_MSG(&scale, AutoscalingV1__Scale));
+		s = check_replicas(c, OBJECT_MSG(&scale, AutoscalingV1__Scale)->spec->replicas);
 	if (s) {
 		mutation_refuse(m, s);
 		return;

@@ -309,7 +309,8 @@ static void diff_items(const struct walk *w, struct value l, struct value r, str
 	for (;;) {
 		size_t n_l = twins(&ls), n_r = twins(&rs);
 		struct change c = {0};
-		const struct item *x = ls.at + ls.next, *y = rs.at + rs.next;
+		const struct item *x = ls.n ? ls.at + ls.next : NULL;
+		const struct item *y = rs.n ? rs.at + rs.next : NULL;
 		int order;
 
 		if (!n_l && !n_r)

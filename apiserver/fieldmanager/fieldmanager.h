@@ -41,6 +41,12 @@ _must_use_ int fieldmanager_apply(const struct fieldmanager_request *req, const 
                                   const struct resource_info *res, const struct object *old,
                                   struct arena *a, struct object *ret,
                                   struct fieldmanager_conflicts *ret_conflicts, struct err *err);
+/* The same for the scale subresource: `body` is a Scale, `old` the workload that it scales. */
+_must_use_ int
+fieldmanager_apply_scale(const struct fieldmanager_request *req, const struct jvalue *body,
+                         const struct schema_message *scale, const struct object *old,
+                         struct arena *a, struct object *ret,
+                         struct fieldmanager_conflicts *ret_conflicts, struct err *err);
 /* "Apply failed with 1 conflict: conflict with "golden" using v1: .data.a" */
 void fieldmanager_conflict_text(const struct fieldmanager_conflicts *c, struct buf *out);
 

@@ -36,7 +36,6 @@ static const struct resource_info *resource_of(const struct jvalue *body)
 static void print_state(struct world *w)
 {
 	MetaV1__ObjectMeta *meta = w->obj.meta;
-	_cleanup_buf_ struct buf text = BUF_INIT;
 	struct jvalue *tree = json_encode_tree(w->obj.schema, w->obj.msg, NULL, w->a);
 	struct jvalue *tree_meta = jvalue_get(tree, "metadata");
 
@@ -101,9 +100,16 @@ static void apply_body(struct world *w, const struct fieldmanager_request *req,
 	struct fieldmanager_conflicts conflicts = {0};
 	struct err err = ERR_INIT;
 	struct object obj;
-	int r = fieldmanager_apply(req, body, res, w->obj.msg ? &w->obj : NULL, w->a, &obj,
-	                           &conflicts, &err);
+	int r;
 
+	if (strcmp(req->subresource, "scale") == 0)
+		r = fieldmanager_apply_scale(
+		    req, body,
+		    resource_find(res->group, res->version, res->resource, "scale")->schema,
+		    &w->obj, w->a, &obj, &conflicts, &err);
+	else
+		r = fieldmanager_apply(req, body, res, w->obj.msg ? &w->obj : NULL, w->a, &obj,
+		                       &conflicts, &err);
 	if (r == -ERR_CONFLICT) {
 		fieldmanager_conflict_text(&conflicts, &w->out);
 		buf_byte(&w->out, '\n');
