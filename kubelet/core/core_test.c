@@ -356,6 +356,20 @@ static void test_hold(void **state)
 	assert_string_equal(step(), "+a");
 }
 
+/* A container of another image than the spec's is replaced. */
+static void test_changed(void **state)
+{
+	(void)state;
+	make_pod("", "ab", "Always");
+	assert_string_equal(step(), "S0+a+b");
+	containers[0].hash = memories[0].hash = container_hash("a", "image:1");
+	assert_string_equal(step(), "");
+	memories[0].hash = container_hash("a", "image:2");
+	assert_int_not_equal(memories[0].hash, containers[0].hash);
+	assert_string_equal(step(), "-a");
+	assert_string_equal(step(), "+a");
+}
+
 /* What still runs keeps the pod from being over. */
 static void test_phase_while_running(void **state)
 {
@@ -446,6 +460,7 @@ int main(void)
 	    T(test_stop),
 	    T(test_sandbox_lost),
 	    T(test_hold),
+	    T(test_changed),
 	    T(test_phase_while_running),
 	    T(test_transition_times),
 	    T(test_probe),

@@ -141,16 +141,33 @@ static bool sidecar_started(const struct planner *p, const CoreV1__Container *c,
 	return running(s) && m && m->has_started;
 }
 
+static int64_t grace_of(const struct planner *p)
+{
+	const CoreV1__PodSpec *spec = p->pod->spec;
+	return spec->has_termination_grace_period_seconds ? spec->termination_grace_period_seconds
+	                                                  : 30;
+}
+
+static void kill_changed(struct planner *p, const CoreV1__Container *spec,
+                         const struct runtime_container *c)
+{
+	add_kill(p, (struct plan_kill){.container = c,
+	                               .message = arena_printf(p->arena,
+	                                                       "Container %s definition changed, "
+	                                                       "will be restarted",
+	                                                       spec->name),
+	                               .reason = "Changed",
+	                               .grace_seconds = grace_of(p),
+	                               .spec = spec});
+}
+
 static void kill_unhealthy(struct planner *p, const CoreV1__Container *spec,
                            const struct runtime_container *c, const struct container_memory *m)
 {
-	int64_t grace = p->pod->spec->has_termination_grace_period_seconds
-	                    ? p->pod->spec->termination_grace_period_seconds
-	                    : 30;
 	add_kill(p, (struct plan_kill){.container = c,
 	                               .message = m->restart_message,
 	                               .reason = "Unhealthy",
-	                               .grace_seconds = grace,
+	                               .grace_seconds = grace_of(p),
 	                               .spec = spec});
 }
 
@@ -209,6 +226,8 @@ static void plan_container(struct planner *p, const CoreV1__Container *spec)
 	}
 	if (m && m->must_restart)
 		kill_unhealthy(p, spec, s, m);
+	else if (m && m->hash && s->hash && m->hash != s->hash)
+		kill_changed(p, spec, s);
 }
 
 static const CoreV1__Container *spec_of(const CoreV1__Pod *pod, const char *name)

@@ -18,6 +18,20 @@ void backoff_raise(struct backoff *b, uint64_t now_ms)
 	b->last_ms = now_ms;
 }
 
+/* FNV-1a over both texts and their ends. */
+uint32_t container_hash(const char *name, const char *image)
+{
+	const char *const texts[] = {name, image};
+	uint32_t h = 2166136261u;
+	for (size_t i = 0; i < 2; i++)
+		for (const char *c = texts[i];; c++) {
+			h = (h ^ (unsigned char)*c) * 16777619u;
+			if (!*c)
+				break;
+		}
+	return h ? h : 1;
+}
+
 const struct runtime_container *runtime_newest(const struct pod_runtime *rt, const char *name)
 {
 	const struct runtime_container *best = NULL;

@@ -20,6 +20,7 @@ struct runtime_container {
 	int32_t exit_code;
 	const char *reason, *message; /* "" when the runtime says nothing */
 	const char *image, *image_id;
+	uint32_t hash; /* container_hash of what it was made from; 0: not known */
 };
 
 struct runtime_sandbox {
@@ -64,6 +65,7 @@ struct container_memory {
 	/* Why the last try to start it failed: ErrImagePull, CreateContainerConfigError, ...; NULL
 	 * after a success. */
 	const char *wait_reason, *wait_message;
+	uint32_t hash;          /* container_hash of the spec; 0: not known */
 	uint64_t hold_until_ms; /* no other try before; 0: none failed */
 	struct backoff crash;
 };
@@ -73,6 +75,8 @@ struct pod_memory {
 	size_t n;
 };
 
+/* Of the fields whose change makes a new container: name and image. Never 0. */
+uint32_t container_hash(const char *name, const char *image);
 const struct runtime_container *runtime_newest(const struct pod_runtime *rt, const char *name);
 const struct runtime_container *runtime_previous(const struct pod_runtime *rt, const char *name);
 struct container_memory *memory_find(const struct pod_memory *m, const char *name);

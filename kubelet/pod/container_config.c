@@ -13,8 +13,6 @@
 #include "kubelet/pod/field_ref.h"
 #include "kubelet/pod/files.h"
 #include "kubelet/volume/volume.h"
-#include "proto/json_encode.h"
-#include "proto/schema_messages.h"
 
 enum { CPU_PERIOD_US = 100000, CPU_QUOTA_MIN = 1000, CPU_SHARES_MIN = 2, CPU_SHARES_MAX = 262144 };
 
@@ -311,9 +309,7 @@ static void add_notes(struct pod *p, const CoreV1__Container *c, uint32_t attemp
 	LABEL(LABEL_POD_NAMESPACE, p->ns);
 	LABEL(LABEL_POD_UID, p->uid);
 	LABEL(LABEL_CONTAINER_NAME, c->name);
-	_cleanup_buf_ struct buf json = BUF_INIT;
-	json_encode(&core_v1__container_schema, &c->base, NULL, &json);
-	NOTE(ANNOTATION_HASH, arena_printf(a, "%x", (unsigned)hash_bytes(json.data, json.len, 0)));
+	NOTE(ANNOTATION_HASH, arena_printf(a, "%x", container_hash(c->name, c->image)));
 	NOTE(ANNOTATION_RESTART_COUNT, arena_printf(a, "%u", attempt));
 	NOTE(ANNOTATION_MESSAGE_PATH,
 	     c->termination_message_path ? c->termination_message_path : "");

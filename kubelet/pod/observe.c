@@ -236,6 +236,8 @@ static void on_containers(const struct cri_result *r, void *arg)
 		    .message = "",
 		    .image = arena_strdup(a, c->image ? c->image->image : ""),
 		    .image_id = arena_strdup(a, c->image_ref),
+		    .hash = (uint32_t)strtoul(
+		        cri_pair_get(c->annotations, c->n_annotations, ANNOTATION_HASH), NULL, 16),
 		};
 		o->mark ^= observe_mark(c->id, (int)c->state);
 	}

@@ -70,6 +70,14 @@ static void memory_adopt(struct pod *p)
 			*old = (struct container_memory){.name = ""};
 		}
 		at[i].name = name;
+		const CoreV1__Container *c = pod_container_spec(p, name);
+		uint32_t hash = c ? container_hash(c->name, c->image) : 0;
+		if (at[i].hash && at[i].hash != hash) {
+			/* What failed was another container. */
+			at[i].crash = (struct backoff){0};
+			at[i].hold_until_ms = 0;
+		}
+		at[i].hash = hash;
 	}
 	for (size_t i = 0; i < p->memory.n; i++) {
 		free((char *)(uintptr_t)p->memory.at[i].wait_message);
