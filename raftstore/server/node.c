@@ -33,13 +33,14 @@ struct node {
 	uint64_t readable_at;
 	/* Proposed and not committed, by index. */
 	VEC(struct request *) pending;
+	VEC(struct request *) handed; /* of the entries that go to the storage thread */
 	VEC(struct read_waiting_call *) reads;
 	uint64_t next_context, durable;
 
 	pthread_mutex_t lock;
 	/* --- under lock --- */
 	VEC(struct request *) proposals;
-	uint64_t persisted_seq, applied;
+	uint64_t persisted_seq, applied, told_applied;
 	bool drain_posted, persisted_posted, applied_posted, stopped;
 	/* --- */
 };
@@ -133,10 +134,24 @@ static void status_publish(struct node *n)
 
 static int step(struct node *n, struct raft_event *e);
 
+/* Tells the core what has been applied meanwhile. */
+static void applied_take(struct node *n)
+{
+	struct raft_event e = {.type = RAFT_APPLIED};
+	pthread_mutex_lock(&n->lock);
+	bool news = n->applied > n->told_applied;
+	n->applied_posted = false;
+	e.applied_index = n->told_applied = n->applied;
+	pthread_mutex_unlock(&n->lock);
+	if (news)
+		ERR_IGNORE(step(n, &e)); /* news do not fail */
+}
+
 static void on_tick(void *arg)
 {
 	struct node *n = arg;
 	struct raft_event e = {.type = RAFT_TICK};
+	applied_take(n);
 	ERR_IGNORE(step(n, &e)); /* ticks do not fail */
 }
 
@@ -161,10 +176,11 @@ static void follow_update(struct node *n)
 	struct raft_update *u = &n->update;
 	if (u->persist.seq)
 		persist(n);
-	for (size_t i = 0; i < u->committed.n; i++) {
-		const struct raft_entry *e = &u->committed.at[i];
-		storage_push(n->server->storage, e, pending_take(n, e));
-	}
+	for (size_t i = 0; i < u->committed.n; i++)
+		*vec_push(&n->handed) = pending_take(n, &u->committed.at[i]);
+	if (u->committed.n)
+		storage_push(n->server->storage, u->committed.at, n->handed.at, u->committed.n);
+	vec_clear(&n->handed);
 	for (size_t i = 0; i < u->reads.n; i++)
 		read_answer(n, u->reads.at[i].context, u->reads.at[i].index);
 	status_publish(n);
@@ -321,6 +337,7 @@ static void on_persisted(void *arg)
 {
 	struct node *n = arg;
 	struct raft_event e = {.type = RAFT_PERSISTED};
+	applied_take(n);
 	pthread_mutex_lock(&n->lock);
 	n->persisted_posted = false;
 	e.persisted_seq = n->persisted_seq;
@@ -353,20 +370,16 @@ static void on_log_report(void *arg, const struct raftlog_report *report)
 
 static void on_applied(void *arg)
 {
-	struct node *n = arg;
-	struct raft_event e = {.type = RAFT_APPLIED};
-	pthread_mutex_lock(&n->lock);
-	n->applied_posted = false;
-	e.applied_index = n->applied;
-	pthread_mutex_unlock(&n->lock);
-	ERR_IGNORE(step(n, &e)); /* news do not fail */
+	applied_take(arg);
 }
 
 void node_applied(struct node *n, uint64_t index)
 {
+	/* Reads of the only member do not wait for it: the loop hears of it with the next event. */
+	bool later = n->alone && n->readable;
 	pthread_mutex_lock(&n->lock);
 	n->applied = index;
-	bool post = !n->applied_posted && !n->stopped;
+	bool post = !n->applied_posted && !n->stopped && !later;
 	n->applied_posted |= post;
 	pthread_mutex_unlock(&n->lock);
 	if (post)
@@ -383,6 +396,7 @@ static void on_durable(void *arg)
 		return;
 	index -= keep;
 	n->durable = index;
+	applied_take(n);
 	struct raft_event e = {.type = RAFT_COMPACT, .compact_index = index};
 	ERR_IGNORE(step(n, &e)); /* news do not fail */
 	raftlog_compact(n->log, index);
@@ -488,6 +502,7 @@ void node_free(struct server *s)
 	raft_update_deinit(&n->update);
 	vec_deinit(&n->proposals);
 	vec_deinit(&n->pending);
+	vec_deinit(&n->handed);
 	vec_deinit(&n->reads);
 	pthread_mutex_destroy(&n->lock);
 	free(n);

@@ -53,14 +53,18 @@ struct storage {
 	bool stop;
 };
 
-void storage_push(struct storage *st, const struct raft_entry *e, struct request *q)
+void storage_push(struct storage *st, const struct raft_entry *e, struct request *const *q,
+                  size_t n)
 {
 	pthread_mutex_lock(&st->lock);
-	struct item *i = vec_push(&st->queue);
-	*i = (struct item){.entry = *e, .request = q};
-	blob_ref(e->data);
-	pthread_cond_signal(&st->wake);
+	bool wake = n && !st->queue.n;
+	for (size_t i = 0; i < n; i++) {
+		*vec_push(&st->queue) = (struct item){.entry = e[i], .request = q[i]};
+		blob_ref(e[i].data);
+	}
 	pthread_mutex_unlock(&st->lock);
+	if (wake)
+		pthread_cond_signal(&st->wake);
 }
 
 bool storage_stalled(const struct storage *st)

@@ -14,8 +14,10 @@ int storage_start(struct server *s, struct err *err);
 /* Applies what is queued, checkpoints, ends the thread. The sync worker must still run. */
 void storage_stop(struct server *s);
 
-/* Takes a reference of the entry's bytes, and the request. Any thread, in order of index. */
-void storage_push(struct storage *st, const struct raft_entry *e, struct request *q);
+/* Takes references of the entries' bytes, and the requests (NULL: nobody waits), one an entry. Any
+ * thread, in order of index. Entries of one call are applied in one transaction if it may be. */
+void storage_push(struct storage *st, const struct raft_entry *e, struct request *const *q,
+                  size_t n);
 /* Nothing more can be written at present. Any thread. */
 bool storage_stalled(const struct storage *st);
 /* Asks for a defragmentation; the call is answered. */
