@@ -111,6 +111,7 @@ char *arena_strdup(struct arena *a, const char *s)
 
 char *arena_vprintf(struct arena *a, const char *fmt, va_list ap)
 {
+	assert(fmt); /* with its own null checks in, UBSan's GCC takes it for NULL otherwise */
 	va_list again;
 	va_copy(again, ap);
 	int n = vsnprintf(NULL, 0, fmt, ap);

@@ -51,6 +51,7 @@ void buf_slice(struct buf *b, struct slice s)
 
 void buf_vprintf(struct buf *b, const char *fmt, va_list ap)
 {
+	assert(fmt); /* with its own null checks in, UBSan's GCC takes it for NULL otherwise */
 	va_list again;
 	va_copy(again, ap);
 	int n = vsnprintf(NULL, 0, fmt, ap);
