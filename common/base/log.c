@@ -10,6 +10,7 @@
 
 static atomic_int format_now = LOG_FORMAT_TEXT;
 static atomic_int level_now = 0;
+static atomic_int least_now = LOG_INFO;
 
 void log_setup(enum log_format format, int verbosity)
 {
@@ -25,6 +26,11 @@ int log_level(void)
 void log_set_level(int verbosity)
 {
 	atomic_store(&level_now, verbosity);
+}
+
+void log_set_least(enum log_severity least)
+{
+	atomic_store(&least_now, (int)least);
 }
 
 static void add_quoted(struct buf *b, struct slice s)
@@ -115,6 +121,8 @@ static void add_json(struct buf *b, enum log_severity sev, const char *file, int
 void log_write(enum log_severity sev, const char *file, int line, const struct err *err,
 	       const char *msg, const struct log_pair *pairs, size_t n_pairs)
 {
+	if ((int)sev < atomic_load_explicit(&least_now, memory_order_relaxed))
+		return;
 	_cleanup_buf_ struct buf b = BUF_INIT;
 	if (atomic_load(&format_now) == LOG_FORMAT_JSON)
 		add_json(&b, sev, file, line, err, msg, pairs, n_pairs);

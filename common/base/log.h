@@ -33,6 +33,8 @@ void log_setup(enum log_format format, int verbosity);
 /* The -v level; a message of log_v(n, ...) is written when n <= level. */
 int log_level(void);
 void log_set_level(int verbosity);
+/* Messages below this severity are not written; LOG_INFO at first. */
+void log_set_least(enum log_severity least);
 
 void log_write(enum log_severity sev, const char *file, int line, const struct err *err,
 	       const char *msg, const struct log_pair *pairs, size_t n_pairs);
