@@ -68,7 +68,10 @@ struct mvcc_range {
 	enum mvcc_target target;
 	bool keys_only, count_only;
 	int64_t min_mod, max_mod, min_create, max_create; /* 0: none */
+	int64_t visit_max; /* more keys than this: MVCC_TOO_MANY_KEYS; 0: no limit */
 };
+
+enum { MVCC_TOO_MANY_KEYS = OUTCOMES + 100 };
 
 /* Called for each result in order; 0 or a value that ends the range and that it returns. */
 typedef int (*mvcc_emit)(void *arg, const struct record *item);
@@ -78,7 +81,8 @@ struct mvcc_range_result {
 	bool more;     /* the limit cut something off */
 };
 
-/* COMPACTED, FUTURE_REVISION, or what emit returned. The arena holds what must be sorted. */
+/* COMPACTED, FUTURE_REVISION, MVCC_TOO_MANY_KEYS, or what emit returned. The arena holds what must
+ * be sorted. */
 int mvcc_range(struct mvcc *m, const struct mvcc_range *q, struct arena *a, mvcc_emit emit,
                void *arg, struct mvcc_range_result *ret);
 /* Is the revision readable? 0, COMPACTED or FUTURE_REVISION. */

@@ -8,6 +8,7 @@
 #include <cmocka.h>
 #include <stdio.h>
 #include "common/base/rng.h"
+#include "raftstore/mvcc/compact_plan.h"
 #include "raftstore/mvcc/lease_heap.h"
 #include "raftstore/mvcc/txn.h"
 #include "raftstore/mvcc/watch_index.h"
@@ -260,12 +261,80 @@ static void test_outcomes(void **state)
 	assert_int_equal(outcome_grpc_code(-ERR_IO), 14);
 }
 
+/* Each tick writes ten revisions. Returns the tick and revision of the first compactions. */
+static void play_compactions(struct compact_plan *p, unsigned ticks, bool leads,
+                             unsigned ret_tick[4], int64_t ret_revision[4])
+{
+	size_t n = 0;
+	for (unsigned i = 1; i <= ticks && n < 4; i++) {
+		int64_t to = compact_plan_tick(p, i * p->every_ms, 1 + 10 * (int64_t)i, leads);
+		if (to) {
+			ret_tick[n] = i;
+			ret_revision[n++] = to;
+		}
+	}
+	while (n < 4)
+		ret_revision[n++] = 0;
+}
+
+static void test_compact_periodic(void **state)
+{
+	struct compact_plan p;
+	unsigned tick[4];
+	int64_t rev[4];
+	/* Half an hour: a note each three minutes; what is older than ten notes goes each period.
+	 */
+	compact_plan_init(&p, false, 1800000, 0, 1);
+	assert_int_equal(p.every_ms, 180000);
+	play_compactions(&p, 100, true, tick, rev);
+	assert_int_equal(tick[0], 10);
+	assert_int_equal(rev[0], 1);
+	assert_int_equal(tick[1], 20);
+	assert_int_equal(rev[1], 91);
+	assert_int_equal(tick[2], 30);
+	assert_int_equal(rev[2], 191);
+	compact_plan_deinit(&p);
+	/* Three hours: not before they are over, then each hour. */
+	compact_plan_init(&p, false, 3 * 3600000, 0, 1);
+	assert_int_equal(p.every_ms, 360000);
+	play_compactions(&p, 100, true, tick, rev);
+	assert_int_equal(tick[0], 30);
+	assert_int_equal(rev[0], 1);
+	assert_int_equal(tick[1], 40);
+	assert_int_equal(rev[1], 91);
+	compact_plan_deinit(&p);
+	/* Who follows does nothing, but knows the revisions when it becomes the leader. */
+	compact_plan_init(&p, false, 1800000, 0, 1);
+	play_compactions(&p, 30, false, tick, rev);
+	assert_int_equal(rev[0], 0);
+	assert_int_equal(compact_plan_tick(&p, 31 * p.every_ms, 311, true), 201);
+	compact_plan_deinit(&p);
+}
+
+static void test_compact_revision(void **state)
+{
+	struct compact_plan p;
+	unsigned tick[4];
+	int64_t rev[4];
+	compact_plan_init(&p, true, 25, 0, 1);
+	assert_int_equal(p.every_ms, 300000);
+	play_compactions(&p, 10, true, tick, rev);
+	assert_int_equal(tick[0], 3);
+	assert_int_equal(rev[0], 6);
+	assert_int_equal(tick[1], 4);
+	assert_int_equal(rev[1], 16);
+	/* Nothing was written since. */
+	assert_int_equal(compact_plan_tick(&p, 10 * p.every_ms, 61, true), 0);
+	compact_plan_deinit(&p);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-	    cmocka_unit_test(test_watch_index), cmocka_unit_test(test_lease_heap),
-	    cmocka_unit_test(test_check_txn),   cmocka_unit_test(test_nesting),
-	    cmocka_unit_test(test_outcomes),
+	    cmocka_unit_test(test_watch_index),      cmocka_unit_test(test_lease_heap),
+	    cmocka_unit_test(test_check_txn),        cmocka_unit_test(test_nesting),
+	    cmocka_unit_test(test_outcomes),         cmocka_unit_test(test_compact_periodic),
+	    cmocka_unit_test(test_compact_revision),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -130,9 +130,11 @@ static int range_keys(struct range_run *run)
 	int r = kv_cursor_open(run->m->kv, KV_INDEX, &c);
 	if (!r)
 		r = kv_cursor_seek(&c, keys->key);
-	for (; !r; r = kv_cursor_next(&c)) {
+	for (int64_t visited = 1; !r; r = kv_cursor_next(&c), visited++) {
 		if (!keys->unbounded && slice_cmp(c.key, keys->end) >= 0)
 			return 0;
+		if (run->q->visit_max && visited > run->q->visit_max)
+			return MVCC_TOO_MANY_KEYS;
 		r = range_key(run, c.key, c.value);
 		if (r)
 			return r;

@@ -320,6 +320,54 @@ def test_quota(s):
     same(s.lines('alarm', 'list'), [])
 
 
+def test_long_ranges(s):
+    """More keys than one thread may look at while others wait."""
+    n = 12000
+    per_txn = 120
+    for at in range(0, n, per_txn):
+        puts = ''.join(f'put long/{i:06d} x\n' for i in range(at, at + per_txn))
+        s.ctl('txn', stdin='\n' + puts + '\n\n')
+    counted = s.ctl('get', '--prefix', 'long/', '--limit', '3', '-w', 'json')
+    same(json.loads(counted)['count'], n)
+    same(len(json.loads(counted)['kvs']), 3)
+    ordered = s.lines('get', '--prefix', 'long/', '--keys-only', '--order', 'DESCEND')
+    same([k for k in ordered if k], [f'long/{i:06d}' for i in reversed(range(n))])
+    then = 'get --prefix long/\n'
+    out = s.lines('txn', stdin=f'version("t/none") = "0"\n\n{then}\n\n')
+    same(len([line for line in out if line.startswith('long/')]), n)
+    same(s.lines('del', '--prefix', 'long/'), [str(n)])
+
+
+def test_auto_compaction(s):
+    s.stop()
+    s.start('--auto-compaction-mode', 'periodic', '--auto-compaction-retention', '1s')
+    s.ctl('put', 'ac', '1')
+    first = s.revision()
+    s.ctl('put', 'ac', '2')
+
+    wait_for(lambda: 'required revision has been compacted' in
+             s.run('get', 'ac', '--rev', str(first)).stderr, 'the old revision to go')
+    same(s.lines('get', 'ac'), ['ac', '2'])
+
+
+def test_log_flags(s):
+    s.stop()
+    os.truncate(s.log, 0)
+    s.start('--log-level', 'error', '--log-format', 'console')
+    same(open(s.log).read(), '')
+    s.stop()
+    s.start('--log-format', 'json')
+    s.stop()
+    for line in open(s.log):
+        assert json.loads(line)['msg'], line
+    for bad in (['--log-level', 'loud'], ['--logger', 'printf'], ['--log-format', 'xml'],
+                ['--auto-compaction-mode', 'often'], ['--auto-compaction-retention', 'long']):
+        out = subprocess.run([s.program, '--data-dir', os.path.join(s.folder, 'other'), *bad],
+                             capture_output=True, text=True, timeout=20)
+        assert out.returncode and bad[1] in out.stderr, out
+    s.start()
+
+
 def main():
     program, tls = sys.argv[1], sys.argv[2] == 'tls'
     if not ETCDCTL:
@@ -332,7 +380,8 @@ def main():
             make_certificates(folder)
         s.start()
         for test in (test_keys, test_large, test_txn, test_watch, test_leases, test_compaction,
-                     test_maintenance, test_restart, test_quota):
+                     test_maintenance, test_restart, test_long_ranges, test_auto_compaction,
+                     test_log_flags, test_quota):
             began = time.monotonic()
             test(s)
             print(f'ok {test.__name__} {time.monotonic() - began:.2f} s', flush=True)

@@ -11,7 +11,7 @@
 /* KV: writes are checked here and proposed; ranges are answered on the queue's thread, or, when
  * they turn out to be long, on the read worker. */
 
-enum { QUICK_ITEMS = 1000, QUICK_BYTES = 1 << 20 };
+enum { QUICK_ITEMS = 1000, QUICK_BYTES = 1 << 20, QUICK_VISITS = 10000 };
 
 void out_header(struct buf *b, const struct server *s, int64_t revision)
 {
@@ -40,10 +40,10 @@ static void read_free(struct read_call *rc)
 }
 
 static int read_txn(struct mvcc *m, const Etcdserverpb__TxnRequest *t, struct arena *a,
-                    struct buf *out);
+                    struct range_budget *budget, struct buf *out);
 
 static int read_txn_ops(struct mvcc *m, Etcdserverpb__RequestOp **ops, size_t n, struct arena *a,
-                        struct buf *out)
+                        struct range_budget *budget, struct buf *out)
 {
 	for (size_t i = 0; i < n; i++) {
 		bool nested = ops[i]->request_case == ETCDSERVERPB__REQUEST_OP__REQUEST_REQUEST_TXN;
@@ -52,8 +52,8 @@ static int read_txn_ops(struct mvcc *m, Etcdserverpb__RequestOp **ops, size_t n,
 		size_t header = out_begin(out, 1);
 		out_number(out, 3, m->revision);
 		out_end(out, header);
-		int r = nested ? read_txn(m, ops[i]->request_txn, a, out)
-		               : out_range(out, m, ops[i]->request_range, a, NULL);
+		int r = nested ? read_txn(m, ops[i]->request_txn, a, budget, out)
+		               : out_range(out, m, ops[i]->request_range, a, budget);
 		if (r)
 			return r;
 		out_end(out, inner);
@@ -64,7 +64,7 @@ static int read_txn_ops(struct mvcc *m, Etcdserverpb__RequestOp **ops, size_t n,
 
 /* A transaction that only reads needs no place in the log. */
 static int read_txn(struct mvcc *m, const Etcdserverpb__TxnRequest *t, struct arena *a,
-                    struct buf *out)
+                    struct range_budget *budget, struct buf *out)
 {
 	bool holds;
 	int r = txn_compare(m, t, a, &holds);
@@ -72,7 +72,7 @@ static int read_txn(struct mvcc *m, const Etcdserverpb__TxnRequest *t, struct ar
 		return r;
 	out_bool(out, 2, holds);
 	return read_txn_ops(m, holds ? t->success : t->failure, holds ? t->n_success : t->n_failure,
-	                    a, out);
+	                    a, budget, out);
 }
 
 static int read_store(struct read_call *rc, struct range_budget *budget, struct buf *out)
@@ -86,7 +86,7 @@ static int read_store(struct read_call *rc, struct range_budget *budget, struct 
 	if (!r) {
 		out_header(out, rc->server, m.revision);
 		if (rc->txn)
-			r = read_txn(&m, rc->txn, &rc->arena, out);
+			r = read_txn(&m, rc->txn, &rc->arena, budget, out);
 		else
 			r = out_range(out, &m, rc->range, &rc->arena, budget);
 	}
@@ -119,10 +119,9 @@ static void read_now(void *arg, int outcome)
 		return;
 	}
 	_cleanup_buf_ struct buf out = BUF_INIT;
-	struct range_budget budget = {QUICK_ITEMS, QUICK_BYTES};
+	struct range_budget budget = {QUICK_ITEMS, QUICK_BYTES, QUICK_VISITS};
 	int r = read_store(rc, &budget, &out);
 	if (r == RANGE_TOO_LONG) {
-		arena_reset(&rc->arena);
 		worker_post(&rc->server->read_worker, read_slowly, rc);
 		return;
 	}

@@ -7,6 +7,7 @@
 enum {
 	QUOTA_DEFAULT_MIB = 2048,
 	QUOTA_MAX_MIB = 60 * 1024, /* of a map of 64 GiB */
+	DEBUG_VERBOSITY = 4,
 };
 
 static struct flag flags[64];
@@ -75,8 +76,11 @@ struct flag_group *server_flags(struct server_options *o, size_t *ret_n)
 	                  "How often idle watches are told the revision."),
 	    FLAG_DURATION("experimental-watch-progress-notify-interval", &o->progress_notify_old_ms,
 	                  "The same under its old name."),
-	    FLAG_STR("log-level", &o->log_level, "debug, info, warn, error, panic or fatal."),
-	    FLAG_STR("logger", &o->logger, "Only \"zap\"; the format is --logging-format's."),
+	    FLAG_STR("log-level", &o->log_level,
+	             "debug, info, warn, error, dpanic, panic or fatal."),
+	    FLAG_STR("logger", &o->logger, "Only \"zap\"."),
+	    FLAG_STR("log-format", &o->log_format,
+	             "\"json\" or \"console\"; default: what --logging-format says."),
 	    FLAG_BOOL("unsafe-no-fsync", &o->unsafe_no_fsync,
 	              "Do not wait for the disk; a crash may lose data."),
 	    FLAG_NO_EFFECT("wal-dir"),
@@ -84,7 +88,6 @@ struct flag_group *server_flags(struct server_options *o, size_t *ret_n)
 	    FLAG_NO_EFFECT("max-wals"),
 	    FLAG_NO_EFFECT("metrics"),
 	    FLAG_NO_EFFECT("log-outputs"),
-	    FLAG_NO_EFFECT("log-format"),
 	    FLAG_NO_EFFECT("log-rotation-config-json"),
 	    FLAG_NO_EFFECT("enable-log-rotation"),
 	    FLAG_NO_EFFECT("enable-pprof"),
@@ -153,6 +156,40 @@ static int parse_retention(struct server_options *o, struct err *err)
 	return 0;
 }
 
+/* etcd's levels; what is below the least severity is not written, debug is -v=4. */
+static int set_log_level(const char *level, struct err *err)
+{
+	static const struct {
+		const char *name;
+		enum log_severity least;
+	} levels[] = {
+	    {"debug", LOG_INFO},  {"info", LOG_INFO},    {"warn", LOG_WARNING},
+	    {"error", LOG_ERROR}, {"dpanic", LOG_FATAL}, {"panic", LOG_FATAL},
+	    {"fatal", LOG_FATAL},
+	};
+	for (size_t i = 0; i < ARRAY_LEN(levels); i++) {
+		if (strcmp(level, levels[i].name))
+			continue;
+		log_set_least(levels[i].least);
+		if (!i && log_level() < DEBUG_VERBOSITY)
+			log_set_level(DEBUG_VERBOSITY);
+		return 0;
+	}
+	return err_set(err, ERR_INVALID, "--log-level: unrecognized level: \"%s\"", level);
+}
+
+static int set_log(const struct server_options *o, struct err *err)
+{
+	if (strcmp(o->logger, "zap"))
+		return err_set(err, ERR_INVALID, "unknown logger option \"%s\"", o->logger);
+	const char *f = o->log_format;
+	if (f && strcmp(f, "json") && strcmp(f, "console"))
+		return err_set(err, ERR_INVALID, "unknown log format: %s", f);
+	if (f)
+		log_setup(*f == 'j' ? LOG_FORMAT_JSON : LOG_FORMAT_TEXT, log_level());
+	return set_log_level(o->log_level, err);
+}
+
 static int check_urls(const flag_list *l, bool has_cert, struct err *err)
 {
 	VEC_FOREACH (l, url) {
@@ -218,7 +255,9 @@ int server_options_finish(struct server_options *o, struct arena *a, struct err 
 		               "--election-timeout[%lldms] should be at least as 5 times as "
 		               "--heartbeat-interval[%lldms]",
 		               (long long)o->election_ms, (long long)o->heartbeat_ms);
-	int r = parse_retention(o, err);
+	int r = set_log(o, err);
+	if (!r)
+		r = parse_retention(o, err);
 	if (!r)
 		r = check_urls(&o->client_urls, o->cert_file && o->key_file, err);
 	if (!r)

@@ -14,7 +14,7 @@ struct server_options {
 	int64_t quota_bytes, max_request_bytes, max_txn_ops, snapshot_count;
 	int64_t heartbeat_ms, election_ms, progress_notify_ms, progress_notify_old_ms;
 	const char *auto_compaction_mode, *auto_compaction_retention;
-	const char *log_level, *logger;
+	const char *log_level, *logger, *log_format;
 	bool unsafe_no_fsync;
 
 	/* Derived. */

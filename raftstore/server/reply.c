@@ -26,11 +26,14 @@ int out_range(struct buf *b, struct mvcc *m, const Etcdserverpb__RangeRequest *q
 {
 	struct mvcc_range range;
 	range_of(q, &range);
+	range.visit_max = budget ? MAX(budget->visits, (int64_t)1) : 0;
 	struct range_out o = {b, budget};
 	struct mvcc_range_result found;
 	int r = mvcc_range(m, &range, a, range_emit, &o, &found);
 	if (r)
-		return r;
+		return r == MVCC_TOO_MANY_KEYS ? RANGE_TOO_LONG : r;
+	if (budget)
+		budget->visits -= found.count;
 	out_bool(b, 3, found.more);
 	out_number(b, 4, found.count);
 	return 0;

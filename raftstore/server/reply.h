@@ -6,7 +6,7 @@
 
 /* How much a range may take before it is given up; what is left is written back. */
 struct range_budget {
-	int64_t items, bytes;
+	int64_t items, bytes, visits;
 };
 
 enum { RANGE_TOO_LONG = OUTCOMES + 1 };

@@ -9,6 +9,7 @@
 #include <unistd.h>
 #include "common/base/log.h"
 #include "raftstore/server/apply.h"
+#include "raftstore/server/compactor.h"
 #include "raftstore/server/front.h"
 #include "raftstore/server/lessor.h"
 #include "raftstore/server/node.h"
@@ -195,6 +196,8 @@ int server_start(struct server *s, struct daemon *d, const struct server_options
 		r = node_start(s, err);
 	if (!r)
 		r = storage_start(s, err); /* it tells the node what it does */
+	if (!r)
+		compactor_start(s);
 	return r;
 }
 
@@ -216,6 +219,7 @@ void server_stop(struct server *s)
 
 void server_deinit(struct server *s)
 {
+	compactor_stop(s);
 	node_stop(s);
 	storage_stop(s);
 	worker_stop(&s->sync_worker);

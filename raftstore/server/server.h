@@ -20,6 +20,7 @@ struct node;
 struct storage;
 struct watch_hub;
 struct lessor;
+struct compactor;
 struct front;
 struct stats;
 
@@ -34,6 +35,7 @@ struct server {
 	struct storage *storage;
 	struct watch_hub *hub;
 	struct lessor *lessor;
+	struct compactor *compactor; /* NULL: off */
 	struct front *front;
 	struct stats *stats;
 	struct worker sync_worker, read_worker;
