@@ -7,6 +7,7 @@
 static const struct controller *const all[] = {
     &controller_deployment,
     &controller_endpointslice,
+    &controller_garbage_collector,
     &controller_namespace,
     &controller_node_lifecycle,
     &controller_replicaset,

@@ -41,6 +41,7 @@ struct controller {
 
 extern const struct controller controller_deployment;
 extern const struct controller controller_endpointslice;
+extern const struct controller controller_garbage_collector;
 extern const struct controller controller_namespace;
 extern const struct controller controller_node_lifecycle;
 extern const struct controller controller_replicaset;
