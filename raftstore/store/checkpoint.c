@@ -10,10 +10,10 @@
 struct checkpoint_head {
 	char magic[8];
 	uint32_t version, crc; /* of everything behind it */
-	uint64_t generation, index, term, page_bytes;
+	uint64_t generation, index, term, page_bytes, file_bytes;
 };
 
-enum { CHECKPOINT_VERSION = 1 };
+enum { CHECKPOINT_VERSION = 2 };
 static const char checkpoint_magic[8] = "kubeckpt";
 
 void pin_release(struct pin *p)
@@ -59,6 +59,7 @@ int checkpoint_write(struct store *s, uint64_t generation, const struct pin *p, 
 	h.index = p->mark.index;
 	h.term = p->mark.term;
 	h.page_bytes = s->page_bytes;
+	h.file_bytes = p->file_bytes;
 	h.crc = head_crc(&h, p->pages);
 	int fd =
 	    openat(s->dir_fd, "checkpoint.tmp", O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
@@ -111,6 +112,7 @@ int checkpoint_read(struct store *s, uint64_t *ret_generation, struct pin *ret, 
 		return err_set(err, ERR_CORRUPT, "checkpoint: wrong checksum");
 	*ret_generation = h.generation;
 	ret->mark = (struct store_mark){h.index, h.term};
+	ret->file_bytes = h.file_bytes;
 	ret->pages = TAKE(pages);
 	return 0;
 }

@@ -25,7 +25,8 @@ struct store_txn {
 struct pin {
 	MDB_txn *txn; /* a reader; NULL: none */
 	struct store_mark mark;
-	uint8_t *pages; /* both meta pages */
+	uint8_t *pages;      /* both meta pages */
+	uint64_t file_bytes; /* size of the file; it never shrinks */
 };
 
 struct store {

@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
+#include <sys/stat.h>
 #include <unistd.h>
 #include "raftstore/store/internal.h"
 
@@ -85,6 +86,29 @@ static void delete_others(struct store *s)
 	closedir(d);
 }
 
+static int file_bytes(int fd, uint64_t *ret)
+{
+	struct stat st;
+	if (fstat(fd, &st))
+		return errno;
+	*ret = (uint64_t)st.st_size;
+	return 0;
+}
+
+/* LMDB maps the file and would die of reading a page behind its end. */
+static int check_size(int fd, const struct pin *p, const char *path, struct err *err)
+{
+	uint64_t bytes = 0;
+	int r = file_bytes(fd, &bytes);
+	if (r)
+		return store_err(err, r, path);
+	if (bytes < p->file_bytes)
+		return err_set(err, ERR_CORRUPT,
+		               "%s: has %llu bytes, at its checkpoint it had %llu", path,
+		               (unsigned long long)bytes, (unsigned long long)p->file_bytes);
+	return 0;
+}
+
 /* Puts the meta pages of the checkpoint back where the file has others. */
 static int roll_back(struct store *s, const struct pin *p, struct err *err)
 {
@@ -93,8 +117,13 @@ static int roll_back(struct store *s, const struct pin *p, struct err *err)
 	int fd = open((char *)path.data, O_RDWR | O_CLOEXEC);
 	if (fd < 0)
 		return err_set(err, ERR_CORRUPT, "%s: %s", path.data, strerror(errno));
+	int r = check_size(fd, p, (char *)path.data, err);
+	if (r) {
+		close(fd);
+		return r;
+	}
 	_cleanup_(free_p) uint8_t *pages = malloc(2 * s->page_bytes);
-	int r = meta_pages_read(fd, s->page_bytes, pages);
+	r = meta_pages_read(fd, s->page_bytes, pages);
 	if (!r && memcmp(pages, p->pages, 2 * s->page_bytes)) {
 		ssize_t n = pwrite(fd, p->pages, 2 * s->page_bytes, 0);
 		if (n != (ssize_t)(2 * s->page_bytes) || fdatasync(fd))
@@ -112,7 +141,9 @@ static int pin_now(struct store *s, struct store_mark mark, struct pin *ret)
 	int fd, r = mdb_txn_begin(s->env, NULL, MDB_RDONLY, &p.txn);
 	if (!r) {
 		mdb_env_get_fd(s->env, &fd);
-		r = meta_pages_read(fd, s->page_bytes, p.pages);
+		r = file_bytes(fd, &p.file_bytes);
+		if (!r)
+			r = meta_pages_read(fd, s->page_bytes, p.pages);
 	}
 	if (r) {
 		pin_release(&p);
