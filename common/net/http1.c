@@ -43,6 +43,11 @@ static int on_header_field(http_parser *p, const char *at, size_t len)
 		*vec_push(&x->fields) = (struct header_place){.name = (uint32_t)x->head_in.len};
 		c->in_header_value = false;
 	}
+	/* The parser lets spaces pass, which servers behind a proxy read in different ways. */
+	if (memchr(at, ' ', len)) {
+		x->malformed = true;
+		return -1;
+	}
 	if (x->head_in.len + len > c->hl->server->options.max_header_bytes)
 		return -1;
 	size_t start = x->head_in.len;
@@ -92,6 +97,8 @@ static int on_headers_complete(http_parser *p)
 	struct exchange *x = c->current;
 	const struct http_server_options *o = &c->hl->server->options;
 
+	if (p->http_major != 1)
+		return -1;
 	buf_byte(&x->head_in, 0);
 	snprintf(x->method, sizeof(x->method), "%s", http_method_str((enum http_method)p->method));
 	c->keep_alive = http_should_keep_alive(p);
@@ -199,10 +206,15 @@ static void keep_for_later(struct http_connection *c, struct slice data)
 static void on_parser_error(struct http_connection *c)
 {
 	enum http_errno e = HTTP_PARSER_ERRNO(&c->parser);
+	bool malformed = c->current && c->current->malformed;
 	bool too_large = e == HPE_HEADER_OVERFLOW || e == HPE_CB_url || e == HPE_CB_header_field ||
 	                 e == HPE_CB_header_value;
 
-	refuse(c, too_large ? "431 Request Header Fields Too Large" : "400 Bad Request");
+	if (e == HPE_CB_headers_complete)
+		refuse(c, "505 HTTP Version Not Supported");
+	else
+		refuse(c, too_large && !malformed ? "431 Request Header Fields Too Large"
+		                                  : "400 Bad Request");
 }
 
 void http1_input(struct http_connection *c, struct slice data)
