@@ -324,10 +324,10 @@ class Writer:
             self.emit(f"\t.group = {c_string(m.group)},")
             self.emit(f"\t.version = {c_string(m.file.version)},")
             self.emit(f"\t.kind = {c_string(kind)},")
-        if m.fields:
-            self.emit(f"\t.fields = {m.c_name}_fields,")
+        # Never NULL, so that a walk over no fields adds nothing to a null pointer.
+        self.emit(f"\t.fields = {f'{m.c_name}_fields' if m.fields else '(const struct schema_field[1]){{0}}'},")
+        self.emit(f"\t.json = {f'{m.c_name}_json' if json else '(const struct schema_json[1]){{0}}'},")
         if json:
-            self.emit(f"\t.json = {m.c_name}_json,")
             self.emit(f"\t.json_hash = {m.c_name}_hash,")
         if meta:
             self.emit(f"\t.metadata = {self.reference(meta)},")
