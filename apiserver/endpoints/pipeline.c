@@ -211,6 +211,11 @@ static bool verb_served(const struct call *c)
 
 	if (!(c->info->verbs & verb_bit(v)))
 		return false;
+	/* An object is posted to its collection and written under its name. */
+	if (v == VERB_CREATE && !c->info->parent && c->req->name[0])
+		return false;
+	if ((v == VERB_UPDATE || v == VERB_PATCH) && !c->req->name[0])
+		return false;
 	/* A namespaced resource is created, and its objects are named, in a namespace. */
 	return !(c->info->namespaced && !c->req->ns[0] && v != VERB_LIST && v != VERB_WATCH);
 }

@@ -2,7 +2,7 @@
 #include "apiserver/request/request_info.h"
 #include "common/codec/fields.h"
 
-enum { QUERY_MAX = 500, PARTS_MAX = 256 };
+enum { PARTS_MAX = 256 };
 
 /* --- query ----------------------------------------------------------------------------------- */
 
@@ -14,10 +14,11 @@ static int hex(uint8_t c)
 	return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
 }
 
-/* Decodes %xx and +; NULL when an escape is broken (such a parameter is dropped, as Go does). */
+/* Decodes %xx and +; NULL when an escape is broken (such a parameter is dropped, as Go does). A
+ * NUL, which no value may hold, becomes U+FFFD: neither may it cut a selector short. */
 static const char *unescape(struct arena *a, struct slice s)
 {
-	char *out = arena_alloc(a, s.len + 1);
+	char *out = arena_alloc(a, s.len + 1); /* %00 is as long as U+FFFD */
 	size_t n = 0;
 
 	for (size_t i = 0; i < s.len; i++) {
@@ -33,9 +34,12 @@ static const char *unescape(struct arena *a, struct slice s)
 			c = (uint8_t)(high << 4 | low);
 			i += 2;
 		}
-		if (c == 0)
-			return NULL;
-		out[n++] = (char)c;
+		if (c) {
+			out[n++] = (char)c;
+		} else {
+			memcpy(out + n, "\xef\xbf\xbd", 3);
+			n += 3;
+		}
 	}
 	out[n] = 0;
 	return out;
@@ -56,7 +60,6 @@ void request_parse_query(struct request *r, struct slice query_text)
 
 	for (size_t i = 0; i < query_text.len; i++)
 		n += query_text.data[i] == '&';
-	n = MIN(n, (size_t)QUERY_MAX);
 	struct request_pair *pairs = arena_array(r->arena, struct request_pair, n);
 	r->query = pairs;
 	r->n_query = 0;
