@@ -34,7 +34,9 @@ struct rpc_core {
 	atomic_size_t next;
 	pthread_mutex_t lock;
 	pthread_cond_t idle;
-	size_t live; /* under lock */
+	size_t live;          /* under lock */
+	struct list pendings; /* under lock */
+	bool closing;         /* under lock */
 	struct rpc_queue queues[];
 };
 
@@ -74,6 +76,7 @@ struct rpc_core *rpc_core_new(unsigned n_threads)
 	grpc_init();
 	pthread_mutex_init(&c->lock, NULL);
 	pthread_cond_init(&c->idle, NULL);
+	list_init(&c->pendings);
 	c->n_queues = n;
 	for (size_t i = 0; i < n; i++) {
 		c->queues[i].cq = grpc_completion_queue_create_for_next(NULL);
@@ -89,6 +92,9 @@ void rpc_core_free(struct rpc_core *c)
 	if (!c)
 		return;
 	pthread_mutex_lock(&c->lock);
+	c->closing = true;
+	LIST_FOREACH (&c->pendings, p, struct rpc_pending, in)
+		grpc_call_cancel(p->call, NULL);
 	while (c->live)
 		pthread_cond_wait(&c->idle, &c->lock);
 	pthread_mutex_unlock(&c->lock);
@@ -134,6 +140,22 @@ void rpc_core_release(struct rpc_core *c)
 	if (--c->live == 0)
 		pthread_cond_signal(&c->idle);
 	pthread_mutex_unlock(&c->lock);
+}
+
+void rpc_core_add(struct rpc_core *c, struct rpc_pending *p)
+{
+	pthread_mutex_lock(&c->lock);
+	list_add_tail(&c->pendings, &p->in);
+	pthread_mutex_unlock(&c->lock);
+}
+
+bool rpc_core_remove(struct rpc_core *c, struct rpc_pending *p)
+{
+	pthread_mutex_lock(&c->lock);
+	list_del(&p->in);
+	bool closing = c->closing;
+	pthread_mutex_unlock(&c->lock);
+	return !closing;
 }
 
 void rpc_tag_release(struct rpc_tag *tag)

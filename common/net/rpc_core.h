@@ -13,8 +13,9 @@ struct rpc_core;
 
 /* n_threads queues with a thread each; 1 fits all but the busiest servers. */
 struct rpc_core *rpc_core_new(unsigned n_threads);
-/* All servers and channels must be freed before. Waits for the calls that are still ending, then
- * joins the threads. */
+/* All servers and channels must be freed before, and no loop runs that a call belongs to. Cancels
+ * unary calls that are still waiting, which are not called back, waits for the calls that are still
+ * ending, then joins the threads. */
 void rpc_core_free(struct rpc_core *c);
 
 /* gRPC's status codes, as on the wire. */

@@ -6,6 +6,7 @@
 #include <grpc/grpc.h>
 #include <grpc/grpc_security.h>
 #include "common/base/buf.h"
+#include "common/base/list.h"
 #include "common/net/rpc_core.h"
 
 /* Forgets cached identities; calls keep theirs. */
@@ -26,6 +27,14 @@ grpc_completion_queue *rpc_core_queue(struct rpc_core *c, size_t i);
 /* Every object that may still start a batch holds one; rpc_core_free waits for all to end. */
 void rpc_core_hold(struct rpc_core *c);
 void rpc_core_release(struct rpc_core *c);
+/* Unary calls that wait for their answer: rpc_core_free cancels them. */
+struct rpc_pending {
+	struct list in;
+	grpc_call *call;
+};
+void rpc_core_add(struct rpc_core *c, struct rpc_pending *p);
+/* Before the call is unreferenced. false: the core is closing, nobody is called back. */
+bool rpc_core_remove(struct rpc_core *c, struct rpc_pending *p);
 /* Starts a batch; the library never breaks gRPC's rules for batches, so that an error is a bug. */
 void rpc_batch(grpc_call *call, const grpc_op *ops, size_t n, struct rpc_tag *tag);
 

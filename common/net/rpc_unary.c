@@ -5,6 +5,7 @@
 struct rpc_unary {
 	struct rpc_tag tag;
 	struct rpc_core *core;
+	struct rpc_pending pending;
 	struct loop *loop;
 	rpc_done_fn done;
 	void *arg;
@@ -40,6 +41,7 @@ static void on_unary_done(struct rpc_tag *tag, bool ok)
 {
 	struct rpc_unary *u = CONTAINER_OF(tag, struct rpc_unary, tag);
 	struct rpc_core *core = u->core;
+	bool open = rpc_core_remove(core, &u->pending);
 	grpc_byte_buffer *incoming = TAKE(u->incoming);
 	rpc_outcome_keep(&u->outcome);
 	if (u->outcome.result.code == RPC_OK && !incoming) {
@@ -56,7 +58,7 @@ static void on_unary_done(struct rpc_tag *tag, bool ok)
 	bool dropped = u->dropped;
 	pthread_mutex_unlock(&u->lock);
 	grpc_call_unref(call);
-	if (dropped)
+	if (dropped || !open)
 		unary_free(u);
 	else if (u->loop)
 		loop_post(u->loop, unary_tell, u);
@@ -82,6 +84,8 @@ struct rpc_unary *rpc_unary_start(struct rpc_channel *ch, const struct rpc_unary
 	grpc_metadata_array_init(&u->headers);
 	rpc_outcome_init(&u->outcome);
 	rpc_core_hold(u->core);
+	u->pending.call = u->call;
+	rpc_core_add(u->core, &u->pending);
 
 	grpc_op ops[6] = {{.op = GRPC_OP_SEND_INITIAL_METADATA}};
 	if (a->wait_for_ready)
