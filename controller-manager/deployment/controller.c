@@ -504,8 +504,10 @@ static void run(void *self)
 
 static void free_self(void *self)
 {
-	recorder_free(((struct deployments *)self)->recorder);
-	free(self);
+	struct deployments *s = self;
+	recorder_free(s->recorder);
+	workqueue_free(s->queue);
+	free(s);
 }
 
 const struct controller controller_deployment = {

@@ -278,6 +278,7 @@ static void free_self(void *self)
 	struct slices *s = self;
 	service_selectors_deinit(&s->selectors);
 	expect_deinit(&s->expect);
+	workqueue_free(s->queue);
 	free(s);
 }
 

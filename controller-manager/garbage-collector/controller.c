@@ -404,6 +404,7 @@ static void free_self(void *self)
 		reflector_stop(&c->watched[i].reflector);
 	gc_graph_deinit(&c->graph);
 	map_deinit(&c->absent);
+	workqueue_free(c->queue);
 	free(c->watched);
 	free(c);
 }

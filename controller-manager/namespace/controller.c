@@ -295,6 +295,7 @@ static void free_self(void *self)
 	struct namespaces *s = self;
 	map_deinit(&s->delays);
 	free(s->resources);
+	workqueue_free(s->queue);
 	free(s);
 }
 

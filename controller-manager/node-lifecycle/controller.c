@@ -220,6 +220,7 @@ static void free_self(void *self)
 	MAP_FOREACH (&s->health, it)
 		free(it->value);
 	map_deinit(&s->health);
+	workqueue_free(s->queue);
 	free(s);
 }
 

@@ -407,6 +407,7 @@ static void free_self(void *self)
 	struct replicasets *s = self;
 	recorder_free(s->recorder);
 	expect_deinit(&s->expect);
+	workqueue_free(s->queue);
 	free(s);
 }
 

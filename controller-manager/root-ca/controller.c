@@ -143,6 +143,7 @@ static void free_self(void *self)
 {
 	struct publisher *p = self;
 	free(p->ca);
+	workqueue_free(p->queue);
 	free(p);
 }
 

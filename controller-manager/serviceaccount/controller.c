@@ -73,5 +73,12 @@ static void run(void *self)
 	workqueue_start(((struct serviceaccounts *)self)->queue);
 }
 
+static void free_self(void *self)
+{
+	struct serviceaccounts *s = self;
+	workqueue_free(s->queue);
+	free(s);
+}
+
 const struct controller controller_serviceaccount = {
-    .name = "serviceaccount-controller", .make = make, .run = run, .free = free};
+    .name = "serviceaccount-controller", .make = make, .run = run, .free = free_self};
