@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "apiserver/endpoints/manage_fields.h"
 
+#include "apiserver/endpoints/convert.h"
 #include "apiserver/fieldmanager/fieldmanager.h"
 #include "common/codec/yaml.h"
 #include "proto/resource_table.h"
@@ -12,6 +13,7 @@ static struct fieldmanager_request request_of(const struct request *req, struct 
 	    .subresource = req->subresource,
 	    .now_s = req->received_real_ns / 1000000000,
 	    .force = req->options.force == TRISTATE_TRUE,
+	    .convert = convert_message,
 	};
 }
 

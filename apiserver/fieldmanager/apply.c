@@ -139,9 +139,8 @@ static int by_manager(const void *a, const void *b)
 }
 
 static struct fieldmanager_conflicts find_conflicts(const struct apply *ap,
-                                                    const struct field_diff *d)
+                                                    struct field_versions *v)
 {
-	struct field_set wanted = field_set_union(d->added, d->modified, ap->a);
 	struct managed_entry **others = arena_array(ap->a, struct managed_entry *, ap->managed.n);
 	struct fieldmanager_conflicts ret = {0};
 	size_t n = 0;
@@ -152,9 +151,15 @@ static struct fieldmanager_conflicts find_conflicts(const struct apply *ap,
 	qsort(others, n, sizeof(*others), by_manager);
 	for (size_t i = 0; i < n; i++) {
 		struct collecting c = {&ret, print_manager(others[i], ap->a), ap->a};
-		struct field_set both =
-		    field_set_intersection(managed_set(&ap->managed, others[i]), wanted, ap->a);
+		const struct field_diff *d = field_versions_diff(v, others[i]->api_version);
+		struct field_set both;
 
+		if (!d)
+			continue;
+		both = field_set_union(d->added, d->modified, ap->a);
+		if (field_set_empty(&both) || !managed_may_touch(others[i], &both))
+			continue;
+		both = field_set_intersection(managed_set(&ap->managed, others[i]), both, ap->a);
 		field_set_each(&both, collect, &c);
 	}
 	return ret;
@@ -189,15 +194,11 @@ static struct managed_entry *claim(struct apply *ap, struct field_set *ret_last)
 	return mine;
 }
 
-static void disown(struct apply *ap, struct field_set touched)
+static void disown(struct apply *ap, struct field_versions *v)
 {
-	for (size_t i = 0; i < ap->managed.n; i++) {
-		struct managed_entry *e = &ap->managed.at[i];
-
-		if (e != ap->mine)
-			managed_put_set(
-			    e, field_set_difference(managed_set(&ap->managed, e), touched, ap->a));
-	}
+	for (size_t i = 0; i < ap->managed.n; i++)
+		if (&ap->managed.at[i] != ap->mine)
+			fieldmanager_disown(&ap->managed, &ap->managed.at[i], v);
 }
 
 /* Equal sets keep the bytes that they were read from. */
@@ -212,8 +213,9 @@ static int merge(struct apply *ap, bool force, struct fieldmanager_conflicts *re
                  struct err *err)
 {
 	struct field_skip skip = fieldmanager_skip(ap->res, ap->req->subresource, ap->a);
+	struct field_versions v = {
+	    .req = ap->req, .res = ap->res, .skip = skip.unowned, .old_tree = ap->live, .a = ap->a};
 	struct field_set last, set;
-	struct field_diff d;
 	struct value before = value_of_tree(ap->live, ap->a), now;
 
 	ap->result = field_merge(ap->live, ap->body, ap->type, ap->a);
@@ -225,11 +227,13 @@ static int merge(struct apply *ap, bool force, struct fieldmanager_conflicts *re
 	set = field_set_of(value_of_tree(ap->body, ap->a), ap->type, skip.unowned, ap->a);
 	put_mine(ap, fieldmanager_strip(set, ap->a), last);
 	now = value_of_tree(ap->result, ap->a);
-	d = field_diff_of(before, now, ap->type, skip.unowned, ap->a);
-	*ret_conflicts = find_conflicts(ap, &d);
+	v.now_tree = ap->result;
+	v.at[v.n++] = (struct field_version){
+	    ap->version, field_diff_of(before, now, ap->type, skip.unowned, ap->a)};
+	*ret_conflicts = find_conflicts(ap, &v);
 	if (ret_conflicts->n && !force)
 		return err_set(err, ERR_CONFLICT, "Apply failed");
-	disown(ap, fieldmanager_touched(&d, ap->a));
+	disown(ap, &v);
 	ap->changed = !value_equal(before, now);
 	if (ap->changed)
 		ap->mine->time = fieldmanager_time(ap->req->now_s, ap->a);
@@ -255,20 +259,20 @@ static int merge_or_upgrade(struct apply *ap, struct fieldmanager_conflicts *con
 /* An object that nobody's fields are known of belongs, as it is, to whom was there before. */
 static void adopt(struct apply *ap)
 {
+	const struct schema_message *schema = ap->res->schema;
 	struct fieldmanager_request before = *ap->req;
+	struct field_versions v = {.req = ap->req, .res = ap->res, .a = ap->a};
+	struct value empty, live = value_of_tree(ap->live, ap->a);
 	struct managed_entry self;
-	struct field_diff d;
 
 	before.manager = "before-first-apply";
 	self = fieldmanager_self(&before, false, ap->res, ap->a);
 	self.time = fieldmanager_time(ap->req->now_s, ap->a);
-	d = field_diff_of(
-	    value_of_tree(
-	        json_encode_tree(ap->res->schema, pb_new(ap->res->schema, ap->a), NULL, ap->a),
-	        ap->a),
-	    value_of_tree(ap->live, ap->a), ap->type,
-	    fieldmanager_skip(ap->res, ap->req->subresource, ap->a).unowned, ap->a);
-	fieldmanager_take(&ap->managed, &self, &d);
+	empty = value_of_message(schema, pb_new(schema, ap->a), ap->a);
+	v.skip = fieldmanager_skip(ap->res, ap->req->subresource, ap->a).unowned;
+	v.at[v.n++] = (struct field_version){ap->version,
+	                                     field_diff_of(empty, live, ap->type, v.skip, ap->a)};
+	fieldmanager_take(&ap->managed, &self, &v);
 }
 
 static int read_live(struct apply *ap, const struct object *old, struct err *err)

@@ -48,7 +48,8 @@ static bool check(const struct jvalue *test)
 {
 	_cleanup_arena_ struct arena a = {0};
 	struct object obj = decode(test, &a);
-	struct fieldmanager_request req = {"tester", "", 1700000000, false};
+	struct fieldmanager_request req = {
+	    .manager = "tester", .subresource = "", .now_s = 1700000000};
 	_cleanup_buf_ struct buf want = BUF_INIT;
 	const MetaV1__ManagedFieldsEntry *e;
 	struct slice got;

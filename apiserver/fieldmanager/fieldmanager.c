@@ -110,25 +110,34 @@ struct field_set fieldmanager_touched(const struct field_diff *d, struct arena *
 	return field_set_union(field_set_union(d->added, d->modified, a), d->removed, a);
 }
 
-void fieldmanager_take(struct managed *m, const struct managed_entry *self,
-                       const struct field_diff *d)
+void fieldmanager_disown(const struct managed *m, struct managed_entry *e, struct field_versions *v)
 {
+	const struct field_diff *d = field_versions_diff(v, e->api_version);
+	struct field_set touched, before, left;
+
+	if (!d) {
+		managed_put_set(e, FIELD_SET_EMPTY); /* of a version that is no more */
+		return;
+	}
+	touched = fieldmanager_touched(d, m->a);
+	if (field_set_empty(&touched) || !managed_may_touch(e, &touched))
+		return;
+	before = managed_set(m, e);
+	left = field_set_difference(before, touched, m->a);
+	if (!field_set_equal(&left, &before))
+		managed_put_set(e, left);
+}
+
+void fieldmanager_take(struct managed *m, const struct managed_entry *self,
+                       struct field_versions *v)
+{
+	const struct field_diff *d = &v->at[0].diff;
 	struct field_set taken =
 	    fieldmanager_strip(field_set_union(d->added, d->modified, m->a), m->a);
-	struct field_set touched = fieldmanager_touched(d, m->a);
 	struct managed_entry *mine;
 
-	for (size_t i = 0; touched.n && i < m->n; i++) {
-		struct managed_entry *e = &m->at[i];
-		struct field_set left, before;
-
-		if (!managed_may_touch(e, &touched))
-			continue;
-		before = managed_set(m, e);
-		left = field_set_difference(before, touched, m->a);
-		if (!field_set_equal(&left, &before))
-			managed_put_set(e, left);
-	}
+	for (size_t i = 0; i < m->n; i++)
+		fieldmanager_disown(m, &m->at[i], v);
 	if (!field_set_empty(&taken)) {
 		mine = managed_find(m, self);
 		if (!mine)
@@ -154,12 +163,14 @@ struct object fieldmanager_bare(const struct object *obj, struct arena *a)
 	return bare;
 }
 
-/* [{}] says: forget them all. */
+/* [] and [{}] say: forget them all. */
 static bool is_reset(const MetaV1__ObjectMeta *meta)
 {
 	const MetaV1__ManagedFieldsEntry *e =
 	    meta->n_managed_fields == 1 ? meta->managed_fields[0] : NULL;
 
+	if (meta->n_managed_fields == 0)
+		return meta->managed_fields; /* a list of none, not no list */
 	return e && !e->manager[0] && !e->operation[0] && !e->api_version[0] && !e->time &&
 	       !e->fields_type[0] && !e->fields_v1 && !e->subresource[0];
 }
@@ -202,9 +213,8 @@ void fieldmanager_update(const struct fieldmanager_request *req, struct object *
                          const struct object *old, struct arena *a)
 {
 	struct managed_entry self = fieldmanager_self(req, false, obj->res, a);
+	struct field_versions v = {.req = req, .res = obj->res, .now = obj->msg, .a = a};
 	struct managed m;
-	struct field_diff d;
-	const ProtobufCMessage *before;
 
 	if (!obj->meta)
 		return;
@@ -213,15 +223,17 @@ void fieldmanager_update(const struct fieldmanager_request *req, struct object *
 	obj->meta->managed_fields = NULL;
 	if (!m.n && old && old->meta->uid[0])
 		return; /* nobody ever applied it, nor created it here: it is not tracked */
-	before = old ? old->msg : pb_new(obj->schema, a);
-	d = field_diff_of(value_of_message(obj->schema, before, a),
-	                  value_of_message(obj->schema, obj->msg, a), field_type_root(obj->schema),
-	                  fieldmanager_skip(obj->res, req->subresource, a).unowned, a);
+	v.old = old ? old->msg : pb_new(obj->schema, a);
+	v.skip = fieldmanager_skip(obj->res, req->subresource, a).unowned;
+	v.at[v.n++] = (struct field_version){
+	    self.api_version, field_diff_of(value_of_message(obj->schema, v.old, a),
+	                                    value_of_message(obj->schema, v.now, a),
+	                                    field_type_root(obj->schema), v.skip, a)};
 	/* Scaling leaves no time: there the entries of the Scale are merged into those of the
 	 * workload, which does not know theirs. */
 	if (strcmp(req->subresource, "scale") != 0)
 		self.time = fieldmanager_time(req->now_s, a);
-	fieldmanager_take(&m, &self, &d);
+	fieldmanager_take(&m, &self, &v);
 	managed_cap(&m);
 	managed_write(&m, obj->meta);
 }

@@ -15,6 +15,11 @@ struct fieldmanager_request {
 	const char *subresource; /* "" none */
 	int64_t now_s;
 	bool force; /* apply: take fields from others */
+	/* An object as another version of its kind, NULL when there is no conversion: managers of
+	 * other versions are compared in theirs. NULL: the kinds have one version. */
+	ProtobufCMessage *(*convert)(const struct schema_message *from,
+	                             const struct schema_message *to, const ProtobufCMessage *msg,
+	                             struct arena *a);
 };
 
 /* The option, or of a User-Agent what stands before the first slash: printable, at most 128 bytes.

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
 /* Shared by updates and applies. Internal to fieldmanager/. */
+#include "apiserver/fieldmanager/field_versions.h"
 #include "apiserver/fieldmanager/field_walk.h"
 #include "apiserver/fieldmanager/fieldmanager.h"
 
@@ -21,6 +22,9 @@ struct field_set fieldmanager_strip(struct field_set set, struct arena *a);
 struct field_set fieldmanager_touched(const struct field_diff *d, struct arena *a);
 /* The request's manager takes what it added and modified; all others lose what changed. */
 void fieldmanager_take(struct managed *m, const struct managed_entry *self,
-                       const struct field_diff *d);
+                       struct field_versions *v);
+/* Takes what changed from an entry of another manager. */
+void fieldmanager_disown(const struct managed *m, struct managed_entry *e,
+                         struct field_versions *v);
 /* The object without its managed fields; borrows from it. */
 struct object fieldmanager_bare(const struct object *obj, struct arena *a);
