@@ -193,6 +193,52 @@ static void warn_volumes(struct scope *s)
 	}
 }
 
+static void warn_selector(struct scope *s, path_t p, const MetaV1__LabelSelector *selector)
+{
+	if (!selector)
+		strategy_warn(s->w, "%s: a null labelSelector results in matching no pod",
+		              at(s, FIELD(p, "labelSelector")));
+}
+
+static void warn_terms(struct scope *s, path_t p, CoreV1__PodAffinityTerm *const *required,
+                       size_t n_required, CoreV1__WeightedPodAffinityTerm *const *preferred,
+                       size_t n_preferred)
+{
+	path_t must = FIELD(p, "requiredDuringSchedulingIgnoredDuringExecution");
+	path_t may = FIELD(p, "preferredDuringSchedulingIgnoredDuringExecution");
+
+	for (size_t i = 0; i < n_required; i++)
+		warn_selector(s, FIELD_INDEX(must, i), required[i]->label_selector);
+	for (size_t i = 0; i < n_preferred; i++)
+		warn_selector(s, FIELD(FIELD_INDEX(may, i), "podAffinityTerm"),
+		              preferred[i]->pod_affinity_term->label_selector);
+}
+
+/* Selectors that match nothing because nobody said what they match. */
+static void warn_null_selectors(struct scope *s)
+{
+	const CoreV1__Affinity *a = s->spec->affinity;
+	const CoreV1__PodAffinity *with = a ? a->pod_affinity : NULL;
+	const CoreV1__PodAntiAffinity *without = a ? a->pod_anti_affinity : NULL;
+	path_t p = FIELD(s->path, "affinity");
+
+	if (with)
+		warn_terms(s, FIELD(p, "podAffinity"),
+		           with->required_during_scheduling_ignored_during_execution,
+		           with->n_required_during_scheduling_ignored_during_execution,
+		           with->preferred_during_scheduling_ignored_during_execution,
+		           with->n_preferred_during_scheduling_ignored_during_execution);
+	if (without)
+		warn_terms(s, FIELD(p, "podAntiAffinity"),
+		           without->required_during_scheduling_ignored_during_execution,
+		           without->n_required_during_scheduling_ignored_during_execution,
+		           without->preferred_during_scheduling_ignored_during_execution,
+		           without->n_preferred_during_scheduling_ignored_during_execution);
+	for (size_t i = 0; i < s->spec->n_topology_spread_constraints; i++)
+		warn_selector(s, FIELD_INDEX(FIELD(s->path, "topologySpreadConstraints"), i),
+		              s->spec->topology_spread_constraints[i]->label_selector);
+}
+
 void pod_spec_warnings(struct strategy_warnings *w, path_t p, const CoreV1__PodSpec *spec,
                        const MetaV1__ObjectMeta *meta)
 {
@@ -216,4 +262,5 @@ void pod_spec_warnings(struct strategy_warnings *w, path_t p, const CoreV1__PodS
 		strategy_warn(
 		    w, "%s: must be >= 0; negative values are invalid and will be treated as 1",
 		    at(&s, FIELD(p, "terminationGracePeriodSeconds")));
+	warn_null_selectors(&s);
 }
