@@ -101,13 +101,15 @@ static struct jvalue *prune(const struct apply *ap, struct jvalue *merged, struc
 
 /* --- conflicts ------------------------------------------------------------------------------- */
 
-static const char *print_manager(const struct managed_entry *e, struct arena *a)
+static const char *print_manager(const struct apply *ap, const struct managed_entry *e)
 {
+	const char *version = ap->req->shown_version ? ap->req->shown_version : e->api_version;
+	struct arena *a = ap->a;
 	const char *text = arena_printf(a, "\"%s\"", e->manager);
 
 	if (e->subresource[0])
 		text = arena_printf(a, "%s with subresource \"%s\"", text, e->subresource);
-	return e->apply ? text : arena_printf(a, "%s using %s", text, e->api_version);
+	return e->apply ? text : arena_printf(a, "%s using %s", text, version);
 }
 
 struct collecting {
@@ -150,7 +152,7 @@ static struct fieldmanager_conflicts find_conflicts(const struct apply *ap,
 			others[n++] = &ap->managed.at[i];
 	qsort(others, n, sizeof(*others), by_manager);
 	for (size_t i = 0; i < n; i++) {
-		struct collecting c = {&ret, print_manager(others[i], ap->a), ap->a};
+		struct collecting c = {&ret, print_manager(ap, others[i]), ap->a};
 		const struct field_diff *d = field_versions_diff(v, others[i]->api_version);
 		struct field_set both;
 

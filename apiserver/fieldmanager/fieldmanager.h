@@ -14,7 +14,8 @@ struct fieldmanager_request {
 	const char *manager;     /* fieldmanager_name(); "" becomes "unknown" */
 	const char *subresource; /* "" none */
 	int64_t now_s;
-	bool force; /* apply: take fields from others */
+	bool force;                /* apply: take fields from others */
+	const char *shown_version; /* what conflicts call the version of updates; NULL: their own */
 	/* An object as another version of its kind, NULL when there is no conversion: managers of
 	 * other versions are compared in theirs. NULL: the kinds have one version. */
 	ProtobufCMessage *(*convert)(const struct schema_message *from,

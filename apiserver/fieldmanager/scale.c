@@ -4,6 +4,8 @@
 
 #include "proto/resource_table.h"
 
+static const char SCALE_VERSION[] = "autoscaling/v1";
+
 static int check_scale(const struct jvalue *body, const struct schema_message *scale,
                        struct arena *a, struct err *err)
 {
@@ -12,7 +14,7 @@ static int check_scale(const struct jvalue *body, const struct schema_message *s
 	_cleanup_buf_ struct buf faults = BUF_INIT;
 	const struct jvalue *meta = jvalue_get(body, "metadata");
 
-	if (strcmp(version, "autoscaling/v1") != 0 || strcmp(kind, scale->kind) != 0)
+	if (strcmp(version, SCALE_VERSION) != 0 || strcmp(kind, scale->kind) != 0)
 		return err_set(err, ERR_BAD_REQUEST, "invalid object type: %s%s, Kind=%s",
 		               strchr(version, '/') ? "" : "/", version, kind);
 	if (jvalue_get(meta, "managedFields") &&
@@ -57,10 +59,12 @@ int fieldmanager_apply_scale(const struct fieldmanager_request *req, const struc
                              struct arena *a, struct object *ret,
                              struct fieldmanager_conflicts *ret_conflicts, struct err *err)
 {
+	struct fieldmanager_request shown = *req;
 	int r = check_scale(body, scale, a, err);
 
 	if (r < 0)
 		return r;
-	return fieldmanager_apply(req, workload_body(body, old->res, a), old->res, old, a, ret,
+	shown.shown_version = SCALE_VERSION;
+	return fieldmanager_apply(&shown, workload_body(body, old->res, a), old->res, old, a, ret,
 	                          ret_conflicts, err);
 }
