@@ -5,14 +5,17 @@
 #include "controller-manager/base/manager.h"
 
 static const struct controller *const all[] = {
+    &controller_clusterrole_aggregation,
     &controller_deployment,
     &controller_endpointslice,
     &controller_garbage_collector,
     &controller_namespace,
     &controller_node_lifecycle,
+    &controller_pod_gc,
     &controller_replicaset,
     &controller_root_ca,
     &controller_serviceaccount,
+    &controller_taint_eviction,
 };
 
 static struct manager manager = {.o = {.root_ca_file = "",

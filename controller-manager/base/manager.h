@@ -39,11 +39,14 @@ struct controller {
 	void (*free)(void *self);
 };
 
+extern const struct controller controller_clusterrole_aggregation;
 extern const struct controller controller_deployment;
 extern const struct controller controller_endpointslice;
 extern const struct controller controller_garbage_collector;
 extern const struct controller controller_namespace;
 extern const struct controller controller_node_lifecycle;
+extern const struct controller controller_pod_gc;
 extern const struct controller controller_replicaset;
 extern const struct controller controller_root_ca;
 extern const struct controller controller_serviceaccount;
+extern const struct controller controller_taint_eviction;

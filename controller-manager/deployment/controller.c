@@ -111,8 +111,8 @@ static void write_set(struct deployments *s, struct work *w, const AppsV1__Repli
 	                          .ns = rs->metadata->namespace_,
 	                          .name = create ? NULL : rs->metadata->name};
 	work_hold(w);
-	client_write_msg(s->client, create, &t, &apps_v1__replica_set_schema, &rs->base,
-	                 work_done, w);
+	client_write_msg(s->client, create, &t, &apps_v1__replica_set_schema, &rs->base, work_done,
+	                 w);
 }
 
 struct creation {
@@ -214,8 +214,8 @@ static void create_set(struct deployments *s, struct work *w, const AppsV1__Depl
 	pb_encode(&apps_v1__deployment_schema, &collided.base, &c->collide);
 	struct client_target t = {.resource = sets_resource, .ns = d->metadata->namespace_};
 	work_hold(w);
-	client_write_msg(s->client, true, &t, &apps_v1__replica_set_schema, &rs->base,
-	                 on_created, c);
+	client_write_msg(s->client, true, &t, &apps_v1__replica_set_schema, &rs->base, on_created,
+	                 c);
 	struct recorder_ref ref = ref_of(d);
 	if (plan->create_replicas > 0)
 		recorder_event(s->recorder, &ref, false, "ScalingReplicaSet", NULL,
@@ -322,8 +322,7 @@ static void patch_owner(struct deployments *s, struct work *w, const AppsV1__Dep
 	              "\"uid\":\"%s\"}}",
 	              d->metadata->uid, rs->metadata->uid);
 	work_hold(w);
-	client_patch(s->client, &t, CLIENT_PATCH_STRATEGIC, slice_str(patch), NULL, work_done,
-	             w);
+	client_patch(s->client, &t, CLIENT_PATCH_STRATEGIC, slice_str(patch), NULL, work_done, w);
 }
 
 static size_t claim(struct deployments *s, struct work *w, const AppsV1__Deployment *d,

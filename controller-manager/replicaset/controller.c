@@ -264,8 +264,8 @@ static void write_status(struct replicasets *s, struct work *w, AppsV1__ReplicaS
 	AppsV1__ReplicaSet copy = *rs;
 	copy.status = status;
 	work_hold(w);
-	client_write_msg(s->client, false, &t, &apps_v1__replica_set_schema, &copy.base,
-	                 work_done, w);
+	client_write_msg(s->client, false, &t, &apps_v1__replica_set_schema, &copy.base, work_done,
+	                 w);
 }
 
 static void process(struct workqueue *q, const char *key, void *arg)
