@@ -151,5 +151,12 @@ static void run(void *self)
 	workqueue_start(((struct aggregation *)self)->queue);
 }
 
+static void free_self(void *self)
+{
+	struct aggregation *s = self;
+	workqueue_free(s->queue);
+	free(s);
+}
+
 const struct controller controller_clusterrole_aggregation = {
-    .name = "clusterrole-aggregation-controller", .make = make, .run = run, .free = free};
+    .name = "clusterrole-aggregation-controller", .make = make, .run = run, .free = free_self};

@@ -156,6 +156,7 @@ static void free_self(void *self)
 	MAP_FOREACH (&s->missing, it)
 		free(it->value);
 	map_deinit(&s->missing);
+	workqueue_free(s->queue);
 	free(s);
 }
 

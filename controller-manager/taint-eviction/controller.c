@@ -105,8 +105,10 @@ static void run(void *self)
 
 static void free_self(void *self)
 {
-	recorder_free(((struct evictions *)self)->recorder);
-	free(self);
+	struct evictions *s = self;
+	recorder_free(s->recorder);
+	workqueue_free(s->queue);
+	free(s);
 }
 
 const struct controller controller_taint_eviction = {
