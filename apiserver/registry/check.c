@@ -27,6 +27,24 @@ const char *quantities_get(struct quantity_entry *const *map, size_t n, const ch
 	return NULL;
 }
 
+struct index map_index(struct arena *a, const void *map, size_t n)
+{
+	struct string_entry *const *entries = map;
+	struct index ix = INDEX_IN(a);
+
+	for (size_t i = 0; i < n; i++)
+		index_add(&ix, entries[i]->key, (uint32_t)i);
+	return ix;
+}
+
+const char *quantities_at(struct quantity_entry *const *map, const struct index *ix,
+                          const char *key)
+{
+	int64_t i = index_find(ix, key);
+
+	return i < 0 ? NULL : map[i]->value ? map[i]->value->string : "0";
+}
+
 bool list_has(const char *const *list, const char *s)
 {
 	for (; *list; list++)
@@ -271,17 +289,20 @@ bool same_strings(char *const *a, size_t na, char *const *b, size_t nb)
 bool same_map(const void *a, size_t na, const void *b, size_t nb)
 {
 	struct string_entry *const *x = a, *const *y = b;
+	struct arena arena;
+	struct index ix;
+	bool same = true;
 
 	if (na != nb)
 		return false;
-	for (size_t i = 0; i < na; i++) {
-		size_t j = 0;
-		while (j < nb && strcmp(x[i]->key, y[j]->key))
-			j++;
-		if (j == nb || !same_msg(x[i], y[j]))
-			return false;
+	arena_init(&arena);
+	ix = map_index(&arena, b, nb);
+	for (size_t i = 0; i < na && same; i++) {
+		int64_t j = index_find(&ix, x[i]->key);
+		same = j >= 0 && same_msg(x[i], y[j]);
 	}
-	return true;
+	arena_deinit(&arena);
+	return same;
 }
 
 void check_nonneg(errs_t errs, path_t p, int64_t n)
@@ -517,12 +538,27 @@ bool selector_parses(const MetaV1__LabelSelector *s, struct arena *a, const char
 	return false;
 }
 
+struct indexed_labels {
+	struct string_entry *const *map;
+	struct index index;
+};
+
+static const char *indexed_label(const void *labels, const char *key)
+{
+	const struct indexed_labels *l = labels;
+	int64_t i = index_find(&l->index, key);
+
+	return i < 0 ? NULL : l->map[i]->value ? l->map[i]->value : "";
+}
+
 bool selector_matches(const MetaV1__LabelSelector *s, struct arena *a,
                       struct string_entry *const *labels, size_t n)
 {
+	struct indexed_labels l = {labels, map_index(a, labels, n)};
 	struct label_selector sel;
 
-	return !meta_label_selector(s, a, &sel, NULL) && pb_map_match(&sel, labels, n);
+	return !meta_label_selector(s, a, &sel, NULL) &&
+	       label_selector_match(&sel, indexed_label, &l);
 }
 
 void check_immutable_str(errs_t errs, path_t p, const char *now, const char *old)

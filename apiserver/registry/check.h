@@ -3,6 +3,7 @@
 /* The small checks that validation is made of. Each adds what it finds to `errs` in upstream's
  * words (apimachinery pkg/api/validation and pkg/util/validation; kubernetes
  * pkg/apis/core/validation). Internal to registry/ and admission/. */
+#include "apiserver/registry/index.h"
 #include "apiserver/registry/ip.h"
 #include "apiserver/registry/strategy.h"
 #include "common/codec/names.h"
@@ -39,6 +40,10 @@ struct bytes_entry {
 /* The value of a key, or NULL. */
 const char *strings_get(struct string_entry *const *map, size_t n, const char *key);
 const char *quantities_get(struct quantity_entry *const *map, size_t n, const char *key);
+/* The places of a map's keys, for many look-ups, and one of those. */
+struct index map_index(struct arena *a, const void *map, size_t n);
+const char *quantities_at(struct quantity_entry *const *map, const struct index *ix,
+                          const char *key);
 
 bool list_has(const char *const *list, const char *s);
 bool strings_have(char *const *list, size_t n, const char *s);

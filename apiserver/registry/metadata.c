@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "apiserver/registry/metadata.h"
 
-enum { GENERATED_BASE_MAX = 63 - 5 };
+enum { GENERATED_BASE_MAX = 63 - 5, ADDED_BYTES_MAX = 4096 };
 
 static void check_owner(errs_t errs, path_t p, const MetaV1__OwnerReference *o)
 {
@@ -104,10 +104,14 @@ void metadata_check(errs_t errs, path_t p, const MetaV1__ObjectMeta *m, bool nam
 static void check_no_new_finalizers(errs_t errs, path_t p, const MetaV1__ObjectMeta *m,
                                     const MetaV1__ObjectMeta *old)
 {
+	struct index had = INDEX_IN(errs->arena);
 	const char *added = NULL;
 
-	for (size_t i = 0; i < m->n_finalizers; i++)
-		if (!strings_have(old->finalizers, old->n_finalizers, m->finalizers[i]))
+	for (size_t i = 0; i < old->n_finalizers; i++)
+		index_add(&had, old->finalizers[i], 0);
+	/* One that is refused is enough to name when there are very many. */
+	for (size_t i = 0; i < m->n_finalizers && (!added || strlen(added) < ADDED_BYTES_MAX); i++)
+		if (!index_has(&had, m->finalizers[i]))
 			added = arena_printf(errs->arena, "%s%s%s", added ? added : "",
 			                     added ? ", " : "",
 			                     field_quote(errs->arena, m->finalizers[i]));

@@ -36,16 +36,15 @@ void local_path_check(errs_t errs, path_t p, const char *path)
 
 static void check_ports(struct pod_scope *s, path_t p, const CoreV1__Container *c)
 {
+	struct index seen = INDEX_IN(s->errs->arena);
 	for (size_t i = 0; i < c->n_ports; i++) {
 		const CoreV1__ContainerPort *port = c->ports[i];
 		path_t at = FIELD_INDEX(p, i);
 		if (*port->name &&
 		    check_name(s->errs, FIELD(at, "name"), port->name, names_port_name))
-			for (size_t j = 0; j < i; j++)
-				if (!strcmp(c->ports[j]->name, port->name)) {
-					field_duplicate(s->errs, FIELD(at, "name"), port->name);
-					break;
-				}
+			if (!index_add(&seen, port->name, 0)) {
+				field_duplicate(s->errs, FIELD(at, "name"), port->name);
+			}
 		if (!port->container_port)
 			field_required(s->errs, FIELD(at, "containerPort"), "");
 		else
@@ -62,38 +61,23 @@ static void check_ports(struct pod_scope *s, path_t p, const CoreV1__Container *
 	}
 }
 
-static bool same_host_port(const CoreV1__ContainerPort *a, const CoreV1__ContainerPort *b)
-{
-	return a->host_port == b->host_port && !strcmp(a->protocol, b->protocol) &&
-	       !strcmp(a->host_ip, b->host_ip);
-}
-
 /* A host port may be used once in a pod. */
-static bool host_port_taken(const struct pod_scope *s, size_t container, size_t port)
-{
-	const CoreV1__ContainerPort *mine = s->spec->containers[container]->ports[port];
-
-	for (size_t i = 0; i <= container; i++) {
-		const CoreV1__Container *c = s->spec->containers[i];
-		for (size_t j = 0; j < (i == container ? port : c->n_ports); j++)
-			if (same_host_port(c->ports[j], mine))
-				return true;
-	}
-	return false;
-}
-
 static void check_host_ports(struct pod_scope *s)
 {
+	struct index seen = INDEX_IN(s->errs->arena);
+
 	for (size_t i = 0; i < s->spec->n_containers; i++) {
 		const CoreV1__Container *c = s->spec->containers[i];
 		path_t ports = FIELD(FIELD_INDEX(FIELD(s->spec_path, "containers"), i), "ports");
 		for (size_t j = 0; j < c->n_ports; j++) {
 			const CoreV1__ContainerPort *port = c->ports[j];
-			if (!port->host_port || !host_port_taken(s, i, j))
+			if (!port->host_port)
 				continue;
-			field_duplicate(s->errs, FIELD(FIELD_INDEX(ports, j), "hostPort"),
-			                arena_printf(s->errs->arena, "%s/%s/%d", port->protocol,
-			                             port->host_ip, port->host_port));
+			const char *key = arena_printf(s->errs->arena, "%s/%s/%d", port->protocol,
+			                               port->host_ip, port->host_port);
+			if (!index_add(&seen, key, 0))
+				field_duplicate(s->errs, FIELD(FIELD_INDEX(ports, j), "hostPort"),
+				                key);
 		}
 	}
 }
@@ -134,29 +118,32 @@ static void check_recursive_read_only(struct pod_scope *s, path_t p, const CoreV
 
 static void check_mounts(struct pod_scope *s, path_t p, const CoreV1__Container *c)
 {
+	struct index devices = INDEX_IN(s->errs->arena), device_paths = devices;
+
+	for (size_t i = 0; i < c->n_volume_devices; i++) {
+		index_add(&devices, c->volume_devices[i]->name, 0);
+		index_add(&device_paths, c->volume_devices[i]->device_path, 0);
+	}
+	struct index seen = INDEX_IN(s->errs->arena);
 	for (size_t i = 0; i < c->n_volume_mounts; i++) {
 		const CoreV1__VolumeMount *m = c->volume_mounts[i];
 		path_t at = FIELD_INDEX(p, i);
 		if (!*m->name)
 			field_required(s->errs, FIELD(at, "name"), "");
-		else if (!pod_volume(s->spec, m->name))
+		else if (!pod_volume(s, m->name))
 			field_not_found(s->errs, FIELD(at, "name"), m->name);
 		if (!*m->mount_path)
 			field_required(s->errs, FIELD(at, "mountPath"), "");
-		for (size_t j = 0; j < i; j++)
-			if (!strcmp(c->volume_mounts[j]->mount_path, m->mount_path)) {
-				field_invalid(s->errs, FIELD(at, "mountPath"), m->mount_path,
-				              "must be unique");
-				break;
-			}
-		for (size_t j = 0; j < c->n_volume_devices; j++) {
-			if (!strcmp(c->volume_devices[j]->name, m->name))
-				field_invalid(s->errs, FIELD(at, "name"), m->name,
-				              "must not already exist in volumeDevices");
-			if (!strcmp(c->volume_devices[j]->device_path, m->mount_path))
-				field_invalid(s->errs, FIELD(at, "mountPath"), m->mount_path,
-				              "must not already exist as a path in volumeDevices");
+		if (!index_add(&seen, m->mount_path, 0)) {
+			field_invalid(s->errs, FIELD(at, "mountPath"), m->mount_path,
+			              "must be unique");
 		}
+		if (index_has(&devices, m->name))
+			field_invalid(s->errs, FIELD(at, "name"), m->name,
+			              "must not already exist in volumeDevices");
+		if (index_has(&device_paths, m->mount_path))
+			field_invalid(s->errs, FIELD(at, "mountPath"), m->mount_path,
+			              "must not already exist as a path in volumeDevices");
 		if (*m->sub_path)
 			local_path_check(s->errs, FIELD(p, "subPath"), m->sub_path);
 		if (*m->sub_path_expr) {
@@ -172,9 +159,11 @@ static void check_mounts(struct pod_scope *s, path_t p, const CoreV1__Container 
 
 static void check_devices(struct pod_scope *s, path_t p, const CoreV1__Container *c)
 {
+	struct index names = INDEX_IN(s->errs->arena), paths = names;
+
 	for (size_t i = 0; i < c->n_volume_devices; i++) {
 		const CoreV1__VolumeDevice *d = c->volume_devices[i];
-		const CoreV1__Volume *v = pod_volume(s->spec, d->name);
+		const CoreV1__Volume *v = pod_volume(s, d->name);
 		path_t at = FIELD_INDEX(p, i);
 		if (!*d->name)
 			field_required(s->errs, FIELD(at, "name"), "");
@@ -188,14 +177,11 @@ static void check_devices(struct pod_scope *s, path_t p, const CoreV1__Container
 			field_required(s->errs, FIELD(at, "devicePath"), "");
 		else
 			no_backsteps_check(s->errs, FIELD(at, "devicePath"), d->device_path);
-		for (size_t j = 0; j < i; j++) {
-			if (!strcmp(c->volume_devices[j]->name, d->name))
-				field_invalid(s->errs, FIELD(at, "name"), d->name,
-				              "must be unique");
-			if (!strcmp(c->volume_devices[j]->device_path, d->device_path))
-				field_invalid(s->errs, FIELD(at, "devicePath"), d->device_path,
-				              "must be unique");
-		}
+		if (!index_add(&names, d->name, 0))
+			field_invalid(s->errs, FIELD(at, "name"), d->name, "must be unique");
+		if (!index_add(&paths, d->device_path, 0))
+			field_invalid(s->errs, FIELD(at, "devicePath"), d->device_path,
+			              "must be unique");
 	}
 }
 
@@ -213,14 +199,13 @@ static void check_image(struct pod_scope *s, path_t p, const CoreV1__Container *
 
 static void check_resize_policy(struct pod_scope *s, path_t p, const CoreV1__Container *c)
 {
+	struct index seen = INDEX_IN(s->errs->arena);
 	for (size_t i = 0; i < c->n_resize_policy; i++) {
 		const CoreV1__ContainerResizePolicy *r = c->resize_policy[i];
 		path_t at = FIELD_INDEX(p, i);
-		for (size_t j = 0; j < i; j++)
-			if (!strcmp(c->resize_policy[j]->resource_name, r->resource_name)) {
-				field_duplicate(s->errs, at, r->resource_name);
-				break;
-			}
+		if (!index_add(&seen, r->resource_name, 0)) {
+			field_duplicate(s->errs, at, r->resource_name);
+		}
 		check_required_enum(s->errs, FIELD(at, "resourceName"), r->resource_name,
 		                    LIST("cpu", "memory"));
 		check_required_enum(s->errs, FIELD(at, "restartPolicy"), r->restart_policy,
@@ -249,24 +234,10 @@ static void check_common(struct pod_scope *s, path_t p, const CoreV1__Container 
 }
 
 /* Names are unique over all containers of the pod. */
-static bool name_taken(const CoreV1__PodSpec *spec, const char *name, enum container_kind kind,
-                       size_t index)
+static void check_unique(struct pod_scope *s, path_t p, const char *name)
 {
-	size_t n_main = kind == CONTAINER_MAIN ? index : spec->n_containers;
-	size_t n_init = kind == CONTAINER_INIT   ? index
-	                : kind == CONTAINER_MAIN ? 0
-	                                         : spec->n_init_containers;
-
-	for (size_t i = 0; i < n_main; i++)
-		if (!strcmp(spec->containers[i]->name, name))
-			return true;
-	for (size_t i = 0; i < n_init; i++)
-		if (!strcmp(spec->init_containers[i]->name, name))
-			return true;
-	for (size_t i = 0; kind == CONTAINER_EPHEMERAL && i < index; i++)
-		if (!strcmp(ephemeral_as_container(spec->ephemeral_containers[i])->name, name))
-			return true;
-	return false;
+	if (*name && !index_add(&s->names, name, 0))
+		field_duplicate(s->errs, FIELD(p, "name"), name);
 }
 
 static void check_restart_policy(struct pod_scope *s, path_t p, const CoreV1__Container *c)
@@ -289,8 +260,7 @@ void containers_check(struct pod_scope *s)
 		const CoreV1__Container *c = spec->containers[i];
 		path_t at = FIELD_INDEX(FIELD(s->spec_path, "containers"), i);
 		check_common(s, at, c, CONTAINER_MAIN);
-		if (*c->name && name_taken(spec, c->name, CONTAINER_MAIN, i))
-			field_duplicate(s->errs, FIELD(at, "name"), c->name);
+		check_unique(s, at, c->name);
 		probes_check(s, at, c, CONTAINER_MAIN);
 		check_restart_policy(s, at, c);
 	}
@@ -299,8 +269,7 @@ void containers_check(struct pod_scope *s)
 		const CoreV1__Container *c = spec->init_containers[i];
 		path_t at = FIELD_INDEX(FIELD(s->spec_path, "initContainers"), i);
 		check_common(s, at, c, CONTAINER_INIT);
-		if (*c->name && name_taken(spec, c->name, CONTAINER_INIT, i))
-			field_duplicate(s->errs, FIELD(at, "name"), c->name);
+		check_unique(s, at, c->name);
 		probes_check(s, at, c, CONTAINER_INIT);
 		check_restart_policy(s, at, c);
 	}
@@ -316,6 +285,7 @@ static void forbid_ephemeral(struct pod_scope *s, path_t p, const char *field, b
 void ephemeral_containers_check(struct pod_scope *s)
 {
 	const CoreV1__PodSpec *spec = s->spec;
+	const struct index targets = s->names; /* all other containers: what was met so far */
 
 	for (size_t i = 0; i < spec->n_ephemeral_containers; i++) {
 		const CoreV1__EphemeralContainer *e = spec->ephemeral_containers[i];
@@ -323,10 +293,8 @@ void ephemeral_containers_check(struct pod_scope *s)
 		path_t at = FIELD_INDEX(FIELD(s->spec_path, "ephemeralContainers"), i);
 		const char *target = e->target_container_name;
 		check_common(s, at, c, CONTAINER_EPHEMERAL);
-		if (*c->name && name_taken(spec, c->name, CONTAINER_EPHEMERAL, i))
-			field_duplicate(s->errs, FIELD(at, "name"), c->name);
-		if (*target && !name_taken(spec, target, CONTAINER_INIT, 0) &&
-		    !name_taken(spec, target, CONTAINER_EPHEMERAL, 0))
+		check_unique(s, at, c->name);
+		if (*target && !index_has(&targets, target))
 			field_not_found(s->errs, FIELD(at, "targetContainerName"), target);
 		forbid_ephemeral(s, at, "ports", c->n_ports);
 		forbid_ephemeral(s, at, "livenessProbe", c->liveness_probe);

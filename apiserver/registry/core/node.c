@@ -43,6 +43,7 @@ static void prepare_update(const struct strategy_ctx *ctx, struct object *obj,
 
 static void check_taints(errs_t errs, const CoreV1__NodeSpec *s)
 {
+	struct index seen = INDEX_IN(errs->arena);
 	for (size_t i = 0; i < s->n_taints; i++) {
 		const CoreV1__Taint *t = s->taints[i];
 		path_t p = FIELD_INDEX(FIELD(NULL, "metadata.taints"), i);
@@ -50,13 +51,10 @@ static void check_taints(errs_t errs, const CoreV1__NodeSpec *s)
 		check_name(errs, FIELD(p, "value"), t->value, names_label_value);
 		check_required_enum(errs, FIELD(p, "effect"), t->effect,
 		                    LIST("NoSchedule", "PreferNoSchedule", "NoExecute"));
-		for (size_t j = 0; j < i; j++)
-			if (!strcmp(s->taints[j]->key, t->key) &&
-			    !strcmp(s->taints[j]->effect, t->effect)) {
-				field_add(errs, FIELD_DUPLICATE, p, go_json_of(errs, t),
-				          "taints must be unique by key and effect pair");
-				break;
-			}
+		if (!index_add(&seen, arena_printf(errs->arena, "%s:%s", t->key, t->effect), 0)) {
+			field_add(errs, FIELD_DUPLICATE, p, go_json_of(errs, t),
+			          "taints must be unique by key and effect pair");
+		}
 	}
 }
 
@@ -78,14 +76,12 @@ static void check_status(errs_t errs, const CoreV1__NodeStatus *s)
 	                    s->n_capacity);
 	resource_list_check(errs, FIELD(NULL, "status.allocatable"), QUANTITIES(s->allocatable),
 	                    s->n_allocatable);
+	struct index seen = INDEX_IN(errs->arena);
 	for (size_t i = 0; i < s->n_addresses; i++)
-		for (size_t j = 0; j < i; j++)
-			if (same_msg(s->addresses[i], s->addresses[j])) {
-				field_add(errs, FIELD_DUPLICATE,
-				          FIELD_INDEX(FIELD(NULL, "status.addresses"), i),
-				          go_json_of(errs, s->addresses[i]), "%s", "");
-				break;
-			}
+		if (!index_add(&seen, go_json_of(errs, s->addresses[i]), 0))
+			field_add(errs, FIELD_DUPLICATE,
+			          FIELD_INDEX(FIELD(NULL, "status.addresses"), i),
+			          go_json_of(errs, s->addresses[i]), "%s", "");
 }
 
 static void validate(const struct strategy_ctx *ctx, const struct object *obj, errs_t errs)

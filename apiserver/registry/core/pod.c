@@ -7,16 +7,27 @@
 /* What a container may use at most is what it asks for when it does not say. */
 static void default_requests(struct arena *a, CoreV1__ResourceRequirements *r)
 {
+	struct index requests;
+	CoreV1__ResourceRequirements__RequestsEntry **list;
+
+	if (!r->n_limits)
+		return;
+	requests = map_index(a, r->requests, r->n_requests);
+	list = arena_array(a, CoreV1__ResourceRequirements__RequestsEntry *,
+	                   r->n_requests + r->n_limits);
+	if (r->n_requests)
+		memcpy(list, r->requests, r->n_requests * sizeof(*list));
 	for (size_t i = 0; i < r->n_limits; i++) {
-		CoreV1__ResourceRequirements__LimitsEntry *l = r->limits[i];
-		if (quantities_get(QUANTITIES(r->requests), r->n_requests, l->key))
+		if (!index_add(&requests, r->limits[i]->key, 0))
 			continue;
-		r->requests = arena_grow(a, r->requests, r->n_requests * sizeof(void *),
-		                         (r->n_requests + 1) * sizeof(void *));
-		struct quantity_entry *e = arena_memdup(a, l, sizeof(*l));
-		e->base.descriptor = &core_v1__resource_requirements__requests_entry__descriptor;
-		r->requests[r->n_requests++] = (void *)e;
+		list[r->n_requests] = arena_new(a, CoreV1__ResourceRequirements__RequestsEntry);
+		protobuf_c_message_init(&core_v1__resource_requirements__requests_entry__descriptor,
+		                        list[r->n_requests]);
+		list[r->n_requests]->key = r->limits[i]->key;
+		list[r->n_requests]->value = r->limits[i]->value;
+		r->n_requests++;
 	}
+	r->requests = list;
 }
 
 /* Ports of the host's network are the host's ports. */
@@ -144,7 +155,6 @@ static void validate(const struct strategy_ctx *ctx, const struct object *obj, e
 	    .errs = errs,
 	    .spec_path = FIELD(NULL, "spec"),
 	    .spec = pod->spec,
-	    .meta = pod->metadata,
 	};
 
 	check_mirror(errs, pod);

@@ -9,8 +9,9 @@ struct pod_scope {
 	errs_t errs;
 	path_t spec_path;
 	const CoreV1__PodSpec *spec;
-	const MetaV1__ObjectMeta *meta; /* of the pod or template; NULL: unknown */
 	bool is_template;
+	struct index volumes, claims; /* names: places in the spec's lists */
+	struct index names;           /* of containers, as they are met */
 };
 
 enum container_kind { CONTAINER_MAIN, CONTAINER_INIT, CONTAINER_EPHEMERAL };
@@ -42,7 +43,8 @@ void resource_field_check(errs_t errs, path_t p, const CoreV1__ResourceFieldSele
                           bool volume);
 void local_path_check(errs_t errs, path_t p, const char *path); /* relative, no ".." */
 void no_backsteps_check(errs_t errs, path_t p, const char *path);
-const CoreV1__Volume *pod_volume(const CoreV1__PodSpec *spec, const char *name);
+/* NULL when the pod has no such volume. */
+const CoreV1__Volume *pod_volume(const struct pod_scope *s, const char *name);
 /* An ephemeral container seen as a container: the two messages have one layout. */
 const CoreV1__Container *ephemeral_as_container(const CoreV1__EphemeralContainer *e);
 

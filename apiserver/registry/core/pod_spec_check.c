@@ -6,12 +6,20 @@
 
 enum { NAMESERVERS_MAX = 3, SEARCHES_MAX = 32, SEARCHES_BYTES_MAX = 2048 };
 
-const CoreV1__Volume *pod_volume(const CoreV1__PodSpec *spec, const char *name)
+const CoreV1__Volume *pod_volume(const struct pod_scope *s, const char *name)
 {
-	for (size_t i = 0; i < spec->n_volumes; i++)
-		if (!strcmp(spec->volumes[i]->name, name))
-			return spec->volumes[i];
-	return NULL;
+	int64_t i = index_find(&s->volumes, name);
+
+	return i < 0 ? NULL : s->spec->volumes[i];
+}
+
+static void index_names(struct pod_scope *s)
+{
+	s->volumes = s->claims = s->names = INDEX_IN(s->errs->arena);
+	for (size_t i = 0; i < s->spec->n_volumes; i++)
+		index_add(&s->volumes, s->spec->volumes[i]->name, (uint32_t)i);
+	for (size_t i = 0; i < s->spec->n_resource_claims; i++)
+		index_add(&s->claims, s->spec->resource_claims[i]->name, (uint32_t)i);
 }
 
 void volumes_check(struct pod_scope *s)
@@ -29,30 +37,24 @@ void volumes_check(struct pod_scope *s)
 			               v->volume_source->ephemeral->volume_claim_template->spec);
 		if (!check_required_name(s->errs, FIELD(at, "name"), v->name, names_dns1123_label))
 			continue;
-		if (pod_volume(spec, v->name) != v)
+		if (pod_volume(s, v->name) != v)
 			field_duplicate(s->errs, FIELD(at, "name"), v->name);
 	}
 }
 
-static void check_topology_spread(errs_t errs, path_t p, const CoreV1__PodSpec *spec, size_t i)
+static void check_topology_spread(errs_t errs, path_t p, const CoreV1__TopologySpreadConstraint *c,
+                                  struct index *seen)
 {
-	const CoreV1__TopologySpreadConstraint *c = spec->topology_spread_constraints[i];
+	const char *pair =
+	    arena_printf(errs->arena, "{%s, %s}", c->topology_key, c->when_unsatisfiable);
 
 	check_positive(errs, FIELD(p, "maxSkew"), c->max_skew);
 	if (!*c->topology_key)
 		field_required(errs, FIELD(p, "topologyKey"), "can not be empty");
 	check_enum(errs, FIELD(p, "whenUnsatisfiable"), c->when_unsatisfiable,
 	           LIST("DoNotSchedule", "ScheduleAnyway"));
-	for (size_t j = 0; j < i; j++) {
-		const CoreV1__TopologySpreadConstraint *o = spec->topology_spread_constraints[j];
-		if (!strcmp(o->topology_key, c->topology_key) &&
-		    !strcmp(o->when_unsatisfiable, c->when_unsatisfiable)) {
-			field_duplicate(errs, p,
-			                arena_printf(errs->arena, "{%s, %s}", c->topology_key,
-			                             c->when_unsatisfiable));
-			break;
-		}
-	}
+	if (!index_add(seen, pair, 0))
+		field_duplicate(errs, p, pair);
 	if (c->has_min_domains) {
 		check_positive(errs, FIELD(p, "minDomains"), c->min_domains);
 		if (strcmp(c->when_unsatisfiable, "DoNotSchedule"))
@@ -140,15 +142,14 @@ static void check_gates(struct pod_scope *s)
 		    s->errs,
 		    FIELD(FIELD_INDEX(FIELD(s->spec_path, "readinessGates"), i), "conditionType"),
 		    spec->readiness_gates[i]->condition_type, names_qualified);
+	struct index seen = INDEX_IN(s->errs->arena);
 	for (size_t i = 0; i < spec->n_scheduling_gates; i++) {
 		const char *name = spec->scheduling_gates[i]->name;
 		path_t at = FIELD_INDEX(FIELD(s->spec_path, "schedulingGates"), i);
 		check_name(s->errs, at, name, names_qualified);
-		for (size_t j = 0; j < i; j++)
-			if (!strcmp(spec->scheduling_gates[j]->name, name)) {
-				field_duplicate(s->errs, at, name);
-				break;
-			}
+		if (!index_add(&seen, name, 0)) {
+			field_duplicate(s->errs, at, name);
+		}
 	}
 }
 
@@ -156,15 +157,14 @@ static void check_resource_claims(struct pod_scope *s)
 {
 	const CoreV1__PodSpec *spec = s->spec;
 
+	struct index seen = INDEX_IN(s->errs->arena);
 	for (size_t i = 0; i < spec->n_resource_claims; i++) {
 		const CoreV1__PodResourceClaim *c = spec->resource_claims[i];
 		path_t at = FIELD_INDEX(FIELD(s->spec_path, "resourceClaims"), i);
 		if (check_required_name(s->errs, FIELD(at, "name"), c->name, names_dns1123_label))
-			for (size_t j = 0; j < i; j++)
-				if (!strcmp(spec->resource_claims[j]->name, c->name)) {
-					field_duplicate(s->errs, FIELD(at, "name"), c->name);
-					break;
-				}
+			if (!index_add(&seen, c->name, 0)) {
+				field_duplicate(s->errs, FIELD(at, "name"), c->name);
+			}
 		if (c->resource_claim_name && c->resource_claim_template_name)
 			field_invalid_json(s->errs, at, go_json_of(s->errs, c),
 			                   "at most one of `resourceClaimName` or "
@@ -231,6 +231,7 @@ void pod_spec_check(struct pod_scope *s)
 	errs_t errs = s->errs;
 	path_t p = s->spec_path;
 
+	index_names(s);
 	volumes_check(s);
 	containers_check(s);
 	ephemeral_containers_check(s);
@@ -243,9 +244,10 @@ void pod_spec_check(struct pod_scope *s)
 	security_contexts_check(s);
 	affinity_check(s);
 	check_gates(s);
+	struct index spread = INDEX_IN(errs->arena);
 	for (size_t i = 0; i < spec->n_topology_spread_constraints; i++)
 		check_topology_spread(errs, FIELD_INDEX(FIELD(p, "topologySpreadConstraints"), i),
-		                      spec, i);
+		                      spec->topology_spread_constraints[i], &spread);
 	check_names(s);
 	if (spec->has_active_deadline_seconds)
 		check_between(errs, FIELD(p, "activeDeadlineSeconds"),
@@ -268,7 +270,6 @@ void pod_template_check(const struct strategy_ctx *ctx, errs_t errs, path_t path
 	    .errs = errs,
 	    .spec_path = FIELD(path, "spec"),
 	    .spec = t->spec,
-	    .meta = t->metadata,
 	    .is_template = true,
 	};
 

@@ -32,39 +32,38 @@ static void check_deadline(errs_t errs, const CoreV1__PodSpec *now, const CoreV1
 		                  "must be less than or equal to previous value");
 }
 
-static bool same_toleration(const CoreV1__Toleration *a, const CoreV1__Toleration *b)
+static const char *toleration_key(errs_t errs, const CoreV1__Toleration *t)
 {
-	return !strcmp(a->key, b->key) && !strcmp(a->operator_, b->operator_) &&
-	       !strcmp(a->value, b->value) && !strcmp(a->effect, b->effect);
+	return arena_printf(errs->arena, "%s\x01%s\x01%s\x01%s", t->key, t->operator_, t->value,
+	                    t->effect);
 }
 
 static void check_tolerations_grow(errs_t errs, const CoreV1__PodSpec *now,
                                    const CoreV1__PodSpec *old)
 {
-	path_t p = FIELD(NULL, "spec.tolerations");
+	struct index kept = INDEX_IN(errs->arena);
 
+	for (size_t i = 0; i < now->n_tolerations; i++)
+		index_add(&kept, toleration_key(errs, now->tolerations[i]), 0);
 	for (size_t i = 0; i < old->n_tolerations; i++) {
-		size_t j = 0;
-		while (j < now->n_tolerations &&
-		       !same_toleration(old->tolerations[i], now->tolerations[j]))
-			j++;
-		if (j == now->n_tolerations) {
-			field_forbidden(errs, p,
-			                "existing toleration can not be modified except its "
-			                "tolerationSeconds");
-			return;
-		}
+		if (index_has(&kept, toleration_key(errs, old->tolerations[i])))
+			continue;
+		field_forbidden(errs, FIELD(NULL, "spec.tolerations"),
+		                "existing toleration can not be modified except its "
+		                "tolerationSeconds");
+		return;
 	}
 }
 
 static void check_gates_shrink(errs_t errs, const CoreV1__PodSpec *now, const CoreV1__PodSpec *old)
 {
+	struct index had = INDEX_IN(errs->arena);
+
+	for (size_t i = 0; i < old->n_scheduling_gates; i++)
+		index_add(&had, old->scheduling_gates[i]->name, 0);
 	for (size_t i = 0; i < now->n_scheduling_gates; i++) {
 		const char *name = now->scheduling_gates[i]->name;
-		size_t j = 0;
-		while (j < old->n_scheduling_gates && strcmp(old->scheduling_gates[j]->name, name))
-			j++;
-		if (j == old->n_scheduling_gates)
+		if (!index_has(&had, name))
 			field_add(
 			    errs, FIELD_FORBIDDEN,
 			    FIELD(FIELD_INDEX(FIELD(NULL, "spec.schedulingGates"), i), "name"),
@@ -154,25 +153,23 @@ void pod_ephemeral_prepare(const struct strategy_ctx *ctx, struct object *obj,
 	pod->spec = spec;
 }
 
-static const CoreV1__EphemeralContainer *find_ephemeral(const CoreV1__PodSpec *spec,
-                                                        const char *name)
-{
-	for (size_t i = 0; i < spec->n_ephemeral_containers; i++)
-		if (!strcmp(ephemeral_as_container(spec->ephemeral_containers[i])->name, name))
-			return spec->ephemeral_containers[i];
-	return NULL;
-}
-
 void pod_ephemeral_validate(const struct strategy_ctx *ctx, const struct object *obj,
                             const struct object *old_obj, errs_t errs)
 {
 	const CoreV1__PodSpec *now = OBJECT_MSG(obj, CoreV1__Pod)->spec;
 	const CoreV1__PodSpec *old = OBJECT_MSG(old_obj, CoreV1__Pod)->spec;
 
+	struct index names = INDEX_IN(errs->arena);
+
+	for (size_t i = 0; i < now->n_ephemeral_containers; i++)
+		index_add(&names, ephemeral_as_container(now->ephemeral_containers[i])->name,
+		          (uint32_t)i);
 	for (size_t i = 0; i < old->n_ephemeral_containers; i++) {
 		const CoreV1__EphemeralContainer *was = old->ephemeral_containers[i];
 		const char *name = ephemeral_as_container(was)->name;
-		const CoreV1__EphemeralContainer *is = find_ephemeral(now, name);
+		int64_t at = index_find(&names, name);
+		const CoreV1__EphemeralContainer *is =
+		    at < 0 ? NULL : now->ephemeral_containers[at];
 		if (!is || !same_msg(is, was))
 			field_add(errs, FIELD_FORBIDDEN, FIELD(NULL, "spec.ephemeralContainers"),
 			          NULL, "existing ephemeral containers \"%s\" may not be %s\n%s",
@@ -181,12 +178,22 @@ void pod_ephemeral_validate(const struct strategy_ctx *ctx, const struct object 
 	}
 }
 
-static CoreV1__Container *find_container(CoreV1__Container **list, size_t n, const char *name)
+/* Takes over the resources of containers of the same names. */
+static void take_resources(struct arena *a, CoreV1__Container **to, size_t n_to,
+                           CoreV1__Container *const *from, size_t n_from)
 {
-	for (size_t i = 0; i < n; i++)
-		if (!strcmp(list[i]->name, name))
-			return list[i];
-	return NULL;
+	struct index names = INDEX_IN(a);
+
+	for (size_t i = 0; i < n_to; i++)
+		index_add(&names, to[i]->name, (uint32_t)i);
+	for (size_t i = 0; i < n_from; i++) {
+		int64_t at = index_find(&names, from[i]->name);
+		if (at < 0)
+			continue;
+		to[at]->resources = from[i]->resources;
+		to[at]->resize_policy = from[i]->resize_policy;
+		to[at]->n_resize_policy = from[i]->n_resize_policy;
+	}
 }
 
 void pod_resize_prepare(const struct strategy_ctx *ctx, struct object *obj,
@@ -197,23 +204,10 @@ void pod_resize_prepare(const struct strategy_ctx *ctx, struct object *obj,
 	CoreV1__PodSpec *spec =
 	    (CoreV1__PodSpec *)msg_copy(schema_of(was->base.descriptor), &was->base, ctx->arena);
 
-	for (size_t i = 0; i < pod->spec->n_containers; i++) {
-		const CoreV1__Container *is = pod->spec->containers[i];
-		CoreV1__Container *c =
-		    find_container(spec->containers, spec->n_containers, is->name);
-		if (!c)
-			continue;
-		c->resources = is->resources;
-		c->resize_policy = is->resize_policy;
-		c->n_resize_policy = is->n_resize_policy;
-	}
-	for (size_t i = 0; i < pod->spec->n_init_containers; i++) {
-		const CoreV1__Container *is = pod->spec->init_containers[i];
-		CoreV1__Container *c =
-		    find_container(spec->init_containers, spec->n_init_containers, is->name);
-		if (c)
-			c->resources = is->resources;
-	}
+	take_resources(ctx->arena, spec->containers, spec->n_containers, pod->spec->containers,
+	               pod->spec->n_containers);
+	take_resources(ctx->arena, spec->init_containers, spec->n_init_containers,
+	               pod->spec->init_containers, pod->spec->n_init_containers);
 	pod->spec = spec;
 }
 

@@ -7,6 +7,9 @@ struct scope {
 	struct strategy_warnings *w;
 	path_t path;
 	const CoreV1__PodSpec *spec;
+	struct index ports; /* of all containers: where each was met first */
+	const char **places;
+	size_t n_places;
 };
 
 static const char *at(struct scope *s, path_t p)
@@ -90,43 +93,34 @@ static void warn_annotations(struct scope *s, const MetaV1__ObjectMeta *m, bool 
 
 static void warn_env(struct scope *s, path_t p, const CoreV1__Container *c)
 {
+	struct index seen = INDEX_IN(s->w->arena);
+
 	for (size_t i = 0; i < c->n_env; i++)
-		for (size_t j = 0; j < i; j++) {
-			const char *name = c->env[i]->name;
-			if (strcmp(c->env[j]->name, name))
-				continue;
+		if (!index_add(&seen, c->env[i]->name, 0))
 			strategy_warn(
 			    s->w,
 			    "%s: hides previous definition of \"%s\", which may be dropped "
 			    "when using apply",
-			    at(s, FIELD_INDEX(FIELD(p, "env"), i)), name);
-			break;
-		}
-}
-
-static bool same_port(const CoreV1__ContainerPort *a, const CoreV1__ContainerPort *b)
-{
-	return a->container_port == b->container_port && a->host_port == b->host_port &&
-	       !strcmp(a->protocol, b->protocol) && !strcmp(a->host_ip, b->host_ip);
+			    at(s, FIELD_INDEX(FIELD(p, "env"), i)), c->env[i]->name);
 }
 
 /* A port that an earlier container, or an earlier place of this one, has already. */
 static void warn_port(struct scope *s, size_t i, size_t k)
 {
-	const CoreV1__ContainerPort *mine = s->spec->containers[i]->ports[k];
+	const CoreV1__ContainerPort *p = s->spec->containers[i]->ports[k];
 	path_t list = FIELD(s->path, "containers");
+	const char *key = arena_printf(s->w->arena, "%d/%d/%s/%s", p->container_port, p->host_port,
+	                               p->protocol, p->host_ip);
+	const char *here = at(s, FIELD_INDEX(FIELD(FIELD_INDEX(list, i), "ports"), k));
 
-	for (size_t j = 0; j <= i; j++) {
-		const CoreV1__Container *c = s->spec->containers[j];
-		for (size_t l = 0; l < (j == i ? k : c->n_ports); l++) {
-			if (!same_port(c->ports[l], mine))
-				continue;
-			strategy_warn(s->w, "%s: duplicate port definition with %s",
-			              at(s, FIELD_INDEX(FIELD(FIELD_INDEX(list, i), "ports"), k)),
-			              at(s, FIELD_INDEX(FIELD(FIELD_INDEX(list, j), "ports"), l)));
-			return;
-		}
+	if (index_add(&s->ports, key, (uint32_t)s->n_places)) {
+		s->places = arena_grow(s->w->arena, s->places, s->n_places * sizeof(*s->places),
+		                       (s->n_places + 1) * sizeof(*s->places));
+		s->places[s->n_places++] = here;
+		return;
 	}
+	strategy_warn(s->w, "%s: duplicate port definition with %s", here,
+	              s->places[index_find(&s->ports, key)]);
 }
 
 static void warn_resources(struct scope *s, path_t p, const CoreV1__ResourceRequirements *r)
@@ -242,19 +236,16 @@ static void warn_null_selectors(struct scope *s)
 void pod_spec_warnings(struct strategy_warnings *w, path_t p, const CoreV1__PodSpec *spec,
                        const MetaV1__ObjectMeta *meta)
 {
-	struct scope s = {w, p, spec};
+	struct scope s = {.w = w, .path = p, .spec = spec, .ports = INDEX_IN(w->arena)};
+	struct index ips = INDEX_IN(w->arena);
 
 	warn_node_labels(&s);
 	warn_annotations(&s, meta, p->parent != NULL);
 	for (size_t i = 0; i < spec->n_host_aliases; i++)
-		for (size_t j = 0; j < i; j++)
-			if (!strcmp(spec->host_aliases[i]->ip, spec->host_aliases[j]->ip)) {
-				strategy_warn(
-				    w, "%s: duplicate ip \"%s\"",
-				    at(&s, FIELD(FIELD_INDEX(FIELD(p, "hostAliases"), i), "ip")),
-				    spec->host_aliases[i]->ip);
-				break;
-			}
+		if (!index_add(&ips, spec->host_aliases[i]->ip, 0))
+			strategy_warn(w, "%s: duplicate ip \"%s\"",
+			              at(&s, FIELD(FIELD_INDEX(FIELD(p, "hostAliases"), i), "ip")),
+			              spec->host_aliases[i]->ip);
 	warn_volumes(&s);
 	warn_containers(&s);
 	if (spec->has_termination_grace_period_seconds &&

@@ -7,120 +7,130 @@
 
 /* --- LimitRange ------------------------------------------------------------------------------- */
 
+/* One of the maps of an item, to look into and to add to. */
 struct limits {
-	struct quantity_entry ***list; /* a member of the item, to append to */
-	size_t *n;
+	struct quantity_entry **list;
+	size_t n;
+	struct index index;
 };
 
-static void add_limit(struct arena *a, struct limits to, const ProtobufCMessageDescriptor *desc,
-                      const char *key, Quantity__Quantity *value)
+static struct limits limits_of(struct arena *a, const void *map, size_t n, size_t room)
 {
-	struct quantity_entry *e = arena_new(a, struct quantity_entry);
+	struct limits l = {.n = n, .index = map_index(a, map, n)};
 
-	if (quantities_get(*to.list, *to.n, key))
-		return;
-	protobuf_c_message_init(desc, e);
-	e->key = arena_strdup(a, key);
-	e->value = value;
-	*to.list = arena_grow(a, *to.list, *to.n * sizeof(void *), (*to.n + 1) * sizeof(void *));
-	(*to.list)[(*to.n)++] = e;
+	l.list = arena_array(a, struct quantity_entry *, n + room + 1);
+	if (n)
+		memcpy(l.list, map, n * sizeof(*l.list));
+	return l;
 }
 
-#define LIMITS(item, field) \
-	((struct limits){(struct quantity_entry ***)(void *)&(item)->field, &(item)->n_##field})
+static const char *limit(const struct limits *l, const char *key)
+{
+	return quantities_at(l->list, &l->index, key);
+}
+
+static void add_limit(struct arena *a, struct limits *to, const ProtobufCMessageDescriptor *desc,
+                      const struct quantity_entry *from)
+{
+	struct quantity_entry *e;
+
+	if (!index_add(&to->index, from->key, (uint32_t)to->n))
+		return;
+	e = arena_new(a, struct quantity_entry);
+	protobuf_c_message_init(desc, e);
+	e->key = from->key;
+	e->value = from->value;
+	to->list[to->n++] = e;
+}
 
 /* Containers get the maximum as default, and the default (or the minimum) as default request. */
+static void default_item(struct arena *a, CoreV1__LimitRangeItem *item)
+{
+	struct limits def = limits_of(a, item->default_, item->n_default_, item->n_max);
+	struct limits request = limits_of(a, item->default_request, item->n_default_request,
+	                                  item->n_default_ + item->n_max + item->n_min);
+
+	for (size_t i = 0; i < item->n_max; i++)
+		add_limit(a, &def, &core_v1__limit_range_item__default_entry__descriptor,
+		          QUANTITIES(item->max)[i]);
+	for (size_t i = 0; i < def.n; i++)
+		add_limit(a, &request,
+		          &core_v1__limit_range_item__default_request_entry__descriptor,
+		          def.list[i]);
+	for (size_t i = 0; i < item->n_min; i++)
+		add_limit(a, &request,
+		          &core_v1__limit_range_item__default_request_entry__descriptor,
+		          QUANTITIES(item->min)[i]);
+	item->default_ = (void *)def.list;
+	item->n_default_ = def.n;
+	item->default_request = (void *)request.list;
+	item->n_default_request = request.n;
+}
+
 static void limit_defaults(const struct strategy_ctx *ctx, struct object *obj)
 {
 	CoreV1__LimitRangeSpec *s = OBJECT_MSG(obj, CoreV1__LimitRange)->spec;
-	const ProtobufCMessageDescriptor *def =
-	    &core_v1__limit_range_item__default_entry__descriptor;
-	const ProtobufCMessageDescriptor *request =
-	    &core_v1__limit_range_item__default_request_entry__descriptor;
 
-	for (size_t i = 0; i < s->n_limits; i++) {
-		CoreV1__LimitRangeItem *item = s->limits[i];
-		if (strcmp(item->type, "Container"))
-			continue;
-		for (size_t j = 0; j < item->n_max; j++)
-			add_limit(ctx->arena, LIMITS(item, default_), def, item->max[j]->key,
-			          item->max[j]->value);
-		for (size_t j = 0; j < item->n_default_; j++)
-			add_limit(ctx->arena, LIMITS(item, default_request), request,
-			          item->default_[j]->key, item->default_[j]->value);
-		for (size_t j = 0; j < item->n_min; j++)
-			add_limit(ctx->arena, LIMITS(item, default_request), request,
-			          item->min[j]->key, item->min[j]->value);
-	}
+	for (size_t i = 0; i < s->n_limits; i++)
+		if (!strcmp(s->limits[i]->type, "Container"))
+			default_item(ctx->arena, s->limits[i]);
 }
 
-static void check_item(errs_t errs, path_t p, const CoreV1__LimitRangeItem *item, const char *key)
+enum { LIMIT_MAX, LIMIT_MIN, LIMIT_DEFAULT, LIMIT_REQUEST, LIMITS };
+
+static void check_order(errs_t errs, path_t p, const char *shown, const char *low, const char *high,
+                        const char *low_name, const char *high_name)
 {
-	const char *max = quantities_get(QUANTITIES(item->max), item->n_max, key);
-	const char *min = quantities_get(QUANTITIES(item->min), item->n_min, key);
-	const char *def = quantities_get(QUANTITIES(item->default_), item->n_default_, key);
-	const char *request =
-	    quantities_get(QUANTITIES(item->default_request), item->n_default_request, key);
+	if (low && high && quantity_cmp_text(low, high) > 0)
+		field_add(errs, FIELD_INVALID, p, field_quote(errs->arena, shown),
+		          "%s value %s is greater than %s value %s", low_name, low, high_name,
+		          high);
+}
+
+static void check_item(errs_t errs, path_t p, const struct limits *l, const char *key)
+{
+	const char *max = limit(&l[LIMIT_MAX], key), *min = limit(&l[LIMIT_MIN], key);
+	const char *def = limit(&l[LIMIT_DEFAULT], key), *request = limit(&l[LIMIT_REQUEST], key);
 	path_t at_min = FIELD_KEY(FIELD(p, "min"), key),
 	       at_def = FIELD_KEY(FIELD(p, "default"), key);
 	path_t at_request = FIELD_KEY(FIELD(p, "defaultRequest"), key);
 
-#define MORE(path_, shown, what, x, other, y)                                                  \
-	do {                                                                                   \
-		if ((x) && (y) && quantity_cmp_text(x, y) > 0)                                 \
-			field_add(errs, FIELD_INVALID, path_, field_quote(errs->arena, shown), \
-			          what " value %s is greater than " other " value %s", x, y);  \
-	} while (0)
-	MORE(at_min, min, "min", min, "max", max);
-	if (request && min && quantity_cmp_text(min, request) > 0)
-		field_add(errs, FIELD_INVALID, at_request, field_quote(errs->arena, request),
-		          "min value %s is greater than default request value %s", min, request);
-	MORE(at_request, request, "default request", request, "max", max);
-	MORE(at_request, request, "default request", request, "default limit", def);
-	if (def && min && quantity_cmp_text(min, def) > 0)
-		field_add(errs, FIELD_INVALID, at_def, field_quote(errs->arena, min),
-		          "min value %s is greater than default value %s", min, def);
-	MORE(at_def, max, "default", def, "max", max);
-#undef MORE
-}
-
-static bool seen(struct quantity_entry *const *const *lists, const size_t *n, size_t list,
-                 const char *key)
-{
-	for (size_t i = 0; i < list; i++)
-		if (quantities_get(lists[i], n[i], key))
-			return true;
-	return false;
+	check_order(errs, at_min, min, min, max, "min", "max");
+	check_order(errs, at_request, request, min, request, "min", "default request");
+	check_order(errs, at_request, request, request, max, "default request", "max");
+	check_order(errs, at_request, request, request, def, "default request", "default limit");
+	check_order(errs, at_def, min, min, def, "min", "default");
+	check_order(errs, at_def, max, def, max, "default", "max");
 }
 
 static void limit_validate(const struct strategy_ctx *ctx, const struct object *obj, errs_t errs)
 {
 	const CoreV1__LimitRangeSpec *s = OBJECT_MSG(obj, CoreV1__LimitRange)->spec;
 
+	struct index seen = INDEX_IN(errs->arena);
 	for (size_t i = 0; i < s->n_limits; i++) {
 		const CoreV1__LimitRangeItem *item = s->limits[i];
 		path_t p = FIELD_INDEX(FIELD(NULL, "spec.limits"), i);
-		struct quantity_entry *const *lists[] = {
-		    QUANTITIES(item->max), QUANTITIES(item->min), QUANTITIES(item->default_),
-		    QUANTITIES(item->default_request)};
-		const size_t n[] = {item->n_max, item->n_min, item->n_default_,
-		                    item->n_default_request};
+		struct index keys = INDEX_IN(errs->arena);
+		const struct limits lists[LIMITS] = {
+		    limits_of(errs->arena, item->max, item->n_max, 0),
+		    limits_of(errs->arena, item->min, item->n_min, 0),
+		    limits_of(errs->arena, item->default_, item->n_default_, 0),
+		    limits_of(errs->arena, item->default_request, item->n_default_request, 0)};
 		check_name(errs, FIELD(p, "type"), item->type, names_qualified);
-		for (size_t j = 0; j < i; j++)
-			if (!strcmp(s->limits[j]->type, item->type)) {
-				field_duplicate(errs, FIELD(p, "type"), item->type);
-				break;
-			}
+		if (!index_add(&seen, item->type, 0)) {
+			field_duplicate(errs, FIELD(p, "type"), item->type);
+		}
 		if (!strcmp(item->type, "Pod") && item->n_default_)
 			field_forbidden(errs, FIELD(p, "default"),
 			                "may not be specified when `type` is 'Pod'");
 		if (!strcmp(item->type, "Pod") && item->n_default_request)
 			field_forbidden(errs, FIELD(p, "defaultRequest"),
 			                "may not be specified when `type` is 'Pod'");
-		for (size_t l = 0; l < ARRAY_LEN(lists); l++)
-			for (size_t j = 0; j < n[l]; j++)
-				if (!seen(lists, n, l, lists[l][j]->key))
-					check_item(errs, p, item, lists[l][j]->key);
+		for (size_t l = 0; l < LIMITS; l++)
+			for (size_t j = 0; j < lists[l].n; j++)
+				if (index_add(&keys, lists[l].list[j]->key, 0))
+					check_item(errs, p, lists, lists[l].list[j]->key);
 	}
 }
 

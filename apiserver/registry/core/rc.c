@@ -33,12 +33,16 @@ static void defaults(const struct strategy_ctx *ctx, struct object *obj)
 		SET(s, replicas, 1);
 }
 
-static bool selects(const CoreV1__ReplicationControllerSpec *s, const MetaV1__ObjectMeta *t)
+static bool selects(struct arena *a, const CoreV1__ReplicationControllerSpec *s,
+                    const MetaV1__ObjectMeta *t)
 {
-	for (size_t i = 0; i < s->n_selector; i++)
-		if (!same_str(strings_get(STRINGS(t->labels), t->n_labels, s->selector[i]->key),
-		              s->selector[i]->value))
+	struct index labels = map_index(a, t->labels, t->n_labels);
+
+	for (size_t i = 0; i < s->n_selector; i++) {
+		int64_t at = index_find(&labels, s->selector[i]->key);
+		if (at < 0 || !same_str(t->labels[at]->value, s->selector[i]->value))
 			return false;
+	}
 	return true;
 }
 
@@ -58,7 +62,7 @@ static void validate(const struct strategy_ctx *ctx, const struct object *obj, e
 		return;
 	}
 	const MetaV1__ObjectMeta *t = s->template_->metadata;
-	if (s->n_selector && !selects(s, t))
+	if (s->n_selector && !selects(errs->arena, s, t))
 		field_invalid_json(errs, FIELD(p, "template.metadata.labels"),
 		                   json_of_map(errs, STRINGS(t->labels), t->n_labels),
 		                   "`selector` does not match template `labels`");

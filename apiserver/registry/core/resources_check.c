@@ -88,9 +88,10 @@ static bool overcommits(const char *name)
 }
 
 static void check_request(errs_t errs, path_t p, path_t limits,
-                          const CoreV1__ResourceRequirements *r, const struct quantity_entry *e)
+                          const CoreV1__ResourceRequirements *r, const struct index *index,
+                          const struct quantity_entry *e)
 {
-	const char *limit = quantities_get(QUANTITIES(r->limits), r->n_limits, e->key);
+	const char *limit = quantities_at(QUANTITIES(r->limits), index, e->key);
 	int cmp = limit ? quantity_cmp_text(e->value->string, limit) : 0;
 
 	if (limit && !overcommits(e->key) && cmp)
@@ -121,21 +122,18 @@ static bool has_hugepages(struct quantity_entry *const *list, size_t n)
 
 static void check_claims(struct pod_scope *s, path_t p, const CoreV1__ResourceRequirements *r)
 {
+	struct index seen = INDEX_IN(s->errs->arena);
+
 	for (size_t i = 0; i < r->n_claims; i++) {
 		const CoreV1__ResourceClaim *c = r->claims[i];
 		path_t at = FIELD_INDEX(p, i);
-		bool found = false;
 		if (!check_required(s->errs, FIELD(at, "name"), c->name))
 			continue;
-		for (size_t j = 0; j < i; j++)
-			if (!strcmp(r->claims[j]->name, c->name) &&
-			    !strcmp(r->claims[j]->request, c->request)) {
-				field_duplicate(s->errs, at, c->name);
-				break;
-			}
-		for (size_t j = 0; j < s->spec->n_resource_claims; j++)
-			found |= !strcmp(s->spec->resource_claims[j]->name, c->name);
-		if (!found)
+		if (!index_add(&seen, arena_printf(s->errs->arena, "%s/%s", c->name, c->request),
+		               0)) {
+			field_duplicate(s->errs, at, c->name);
+		}
+		if (!index_has(&s->claims, c->name))
 			field_add(s->errs, FIELD_NOT_FOUND, at,
 			          field_quote(s->errs->arena, c->name), "%s", "");
 	}
@@ -148,6 +146,7 @@ void resources_check(struct pod_scope *s, path_t p, const CoreV1__ResourceRequir
 
 	if (!r)
 		return;
+	struct index index = map_index(errs->arena, r->limits, r->n_limits);
 	for (size_t i = 0; i < r->n_limits; i++) {
 		const struct quantity_entry *e = QUANTITIES(r->limits)[i];
 		check_container_name(errs, FIELD_KEY(limits, e->key), e->key);
@@ -157,7 +156,7 @@ void resources_check(struct pod_scope *s, path_t p, const CoreV1__ResourceRequir
 		const struct quantity_entry *e = QUANTITIES(r->requests)[i];
 		check_container_name(errs, FIELD_KEY(requests, e->key), e->key);
 		check_value(errs, FIELD_KEY(requests, e->key), e->key, e->value->string);
-		check_request(errs, requests, limits, r, e);
+		check_request(errs, requests, limits, r, &index, e);
 	}
 	if ((has_hugepages(QUANTITIES(r->limits), r->n_limits) ||
 	     has_hugepages(QUANTITIES(r->requests), r->n_requests)) &&

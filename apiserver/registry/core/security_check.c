@@ -136,6 +136,7 @@ static bool is_sysctl_name(const char *s)
 
 static void check_sysctls(struct pod_scope *s, path_t p, const CoreV1__PodSecurityContext *sc)
 {
+	struct index seen = INDEX_IN(s->errs->arena);
 	for (size_t i = 0; i < sc->n_sysctls; i++) {
 		const char *name = sc->sysctls[i]->name;
 		path_t at = FIELD(FIELD_INDEX(p, i), "name");
@@ -148,11 +149,9 @@ static void check_sysctls(struct pod_scope *s, path_t p, const CoreV1__PodSecuri
 			              "must have at most 253 characters and match regex "
 			              "^([a-z0-9]([-_a-z0-9]*[a-z0-9])?[\\./"
 			              "])*[a-z0-9]([-_a-z0-9]*[a-z0-9])?$");
-		for (size_t j = 0; j < i; j++)
-			if (!strcmp(sc->sysctls[j]->name, name)) {
-				field_duplicate(s->errs, at, name);
-				break;
-			}
+		if (!index_add(&seen, name, 0)) {
+			field_duplicate(s->errs, at, name);
+		}
 		if (s->spec->host_network && has_prefix(name, "net."))
 			field_invalid(s->errs, at, name,
 			              "may not be specified when 'hostNetwork' is true");

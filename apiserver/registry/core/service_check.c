@@ -4,7 +4,8 @@
 static const char *const protocols[] = {"SCTP", "TCP", "UDP", NULL};
 static const char lb_only[] = "may only be used when `type` is 'LoadBalancer'";
 
-static void check_one_port(errs_t errs, path_t p, const CoreV1__ServiceSpec *s, size_t i)
+static void check_one_port(errs_t errs, path_t p, const CoreV1__ServiceSpec *s, size_t i,
+                           struct index *seen)
 {
 	const CoreV1__ServicePort *port = s->ports[i];
 
@@ -12,11 +13,9 @@ static void check_one_port(errs_t errs, path_t p, const CoreV1__ServiceSpec *s, 
 		field_required(errs, FIELD(p, "name"), "");
 	} else if (*port->name) {
 		check_name(errs, FIELD(p, "name"), port->name, names_dns1123_label);
-		for (size_t j = 0; j < i; j++)
-			if (!strcmp(s->ports[j]->name, port->name)) {
-				field_duplicate(errs, FIELD(p, "name"), port->name);
-				break;
-			}
+		if (!index_add(seen, port->name, 0)) {
+			field_duplicate(errs, FIELD(p, "name"), port->name);
+		}
 	}
 	check_port(errs, FIELD(p, "port"), port->port);
 	check_required_enum(errs, FIELD(p, "protocol"), port->protocol, protocols);
@@ -32,46 +31,31 @@ static void check_one_port(errs_t errs, path_t p, const CoreV1__ServiceSpec *s, 
 		    "may not expose port 10250 externally since it is used by kubelet");
 }
 
-static void check_port_pairs(errs_t errs, path_t p, const CoreV1__ServiceSpec *s, size_t i)
+/* A port and a node port stand for one thing in each protocol. */
+static void check_port_pairs(errs_t errs, path_t p, const CoreV1__ServicePort *b,
+                             struct index *ports, struct index *node_ports)
 {
-	const CoreV1__ServicePort *b = s->ports[i];
+	static const char form[] = "{\"Name\":\"\",\"Protocol\":\"%s\",\"AppProtocol\":null,"
+	                           "\"Port\":%d,\"TargetPort\":0,\"NodePort\":%d}";
+	const char *port = arena_printf(errs->arena, form, b->protocol, b->port, 0);
+	const char *node_port = arena_printf(errs->arena, form, b->protocol, 0, b->node_port);
 
-	for (size_t j = 0; j < i; j++) {
-		const CoreV1__ServicePort *a = s->ports[j];
-		if (strcmp(a->protocol, b->protocol))
-			continue;
-		if (a->port == b->port) {
-			field_add(
-			    errs, FIELD_DUPLICATE, p,
-			    arena_printf(errs->arena,
-			                 "{\"Name\":\"\",\"Protocol\":\"%s\",\"AppProtocol\":null,"
-			                 "\"Port\":%d,\"TargetPort\":0,\"NodePort\":0}",
-			                 b->protocol, b->port),
-			    "%s", "");
-			return;
-		}
-		if (b->node_port && a->node_port == b->node_port) {
-			field_add(
-			    errs, FIELD_DUPLICATE, FIELD(p, "nodePort"),
-			    arena_printf(errs->arena,
-			                 "{\"Name\":\"\",\"Protocol\":\"%s\",\"AppProtocol\":null,"
-			                 "\"Port\":0,\"TargetPort\":0,\"NodePort\":%d}",
-			                 b->protocol, b->node_port),
-			    "%s", "");
-			return;
-		}
-	}
+	if (!index_add(ports, port, 0))
+		field_add(errs, FIELD_DUPLICATE, p, port, "%s", "");
+	else if (b->node_port && !index_add(node_ports, node_port, 0))
+		field_add(errs, FIELD_DUPLICATE, FIELD(p, "nodePort"), node_port, "%s", "");
 }
 
 static void check_ports(errs_t errs, const CoreV1__ServiceSpec *s)
 {
 	path_t p = FIELD(NULL, "spec.ports");
+	struct index names = INDEX_IN(errs->arena), ports = names, node_ports = names;
 
 	if (!s->n_ports && !service_is_headless(s) && !service_is(s, "ExternalName"))
 		field_required(errs, p, "");
 	for (size_t i = 0; i < s->n_ports; i++) {
-		check_one_port(errs, FIELD_INDEX(p, i), s, i);
-		check_port_pairs(errs, FIELD_INDEX(p, i), s, i);
+		check_one_port(errs, FIELD_INDEX(p, i), s, i, &names);
+		check_port_pairs(errs, FIELD_INDEX(p, i), s->ports[i], &ports, &node_ports);
 	}
 }
 

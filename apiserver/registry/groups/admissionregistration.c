@@ -64,17 +64,16 @@ static void check_rule(errs_t errs, path_t p, const AdmissionregistrationV1__Rul
 static void check_conditions(errs_t errs, path_t p,
                              AdmissionregistrationV1__MatchCondition *const *list, size_t n)
 {
+	struct index seen = INDEX_IN(errs->arena);
+
 	if (n > CONDITIONS_MAX)
 		field_too_many(errs, p, (int64_t)n, CONDITIONS_MAX);
 	for (size_t i = 0; i < n; i++) {
 		path_t at = FIELD_INDEX(p, i);
 		check_required(errs, FIELD(at, "expression"), list[i]->expression);
 		check_required_name(errs, FIELD(at, "name"), list[i]->name, names_qualified);
-		for (size_t j = 0; j < i; j++)
-			if (*list[i]->name && !strcmp(list[j]->name, list[i]->name)) {
-				field_duplicate(errs, FIELD(at, "name"), list[i]->name);
-				break;
-			}
+		if (*list[i]->name && !index_add(&seen, list[i]->name, 0))
+			field_duplicate(errs, FIELD(at, "name"), list[i]->name);
 	}
 }
 
@@ -168,17 +167,16 @@ static void validating_validate(const struct strategy_ctx *ctx, const struct obj
 	const AdmissionregistrationV1__ValidatingWebhookConfiguration *c =
 	    OBJECT_MSG(obj, AdmissionregistrationV1__ValidatingWebhookConfiguration);
 
+	struct index seen = INDEX_IN(errs->arena);
 	for (size_t i = 0; i < c->n_webhooks; i++) {
 		path_t p = FIELD_INDEX(FIELD(NULL, "webhooks"), i);
 		check_webhook(errs, p, c->webhooks[i]);
 		check_conditions(errs, FIELD(p, "matchConditions"),
 		                 c->webhooks[i]->match_conditions,
 		                 c->webhooks[i]->n_match_conditions);
-		for (size_t j = 0; j < i; j++)
-			if (!strcmp(c->webhooks[j]->name, c->webhooks[i]->name)) {
-				field_duplicate(errs, FIELD(p, "name"), c->webhooks[i]->name);
-				break;
-			}
+		if (!index_add(&seen, c->webhooks[i]->name, 0)) {
+			field_duplicate(errs, FIELD(p, "name"), c->webhooks[i]->name);
+		}
 	}
 }
 
@@ -187,6 +185,7 @@ static void mutating_validate(const struct strategy_ctx *ctx, const struct objec
 	const AdmissionregistrationV1__MutatingWebhookConfiguration *c =
 	    OBJECT_MSG(obj, AdmissionregistrationV1__MutatingWebhookConfiguration);
 
+	struct index seen = INDEX_IN(errs->arena);
 	for (size_t i = 0; i < c->n_webhooks; i++) {
 		const AdmissionregistrationV1__MutatingWebhook *w = c->webhooks[i];
 		path_t p = FIELD_INDEX(FIELD(NULL, "webhooks"), i);
@@ -196,11 +195,9 @@ static void mutating_validate(const struct strategy_ctx *ctx, const struct objec
 		if (w->reinvocation_policy)
 			check_enum(errs, FIELD(p, "reinvocationPolicy"), w->reinvocation_policy,
 			           LIST("IfNeeded", "Never"));
-		for (size_t j = 0; j < i; j++)
-			if (!strcmp(c->webhooks[j]->name, w->name)) {
-				field_duplicate(errs, FIELD(p, "name"), w->name);
-				break;
-			}
+		if (!index_add(&seen, w->name, 0)) {
+			field_duplicate(errs, FIELD(p, "name"), w->name);
+		}
 	}
 }
 
@@ -295,15 +292,14 @@ static void check_constraints(errs_t errs, path_t p,
 static void check_variables(errs_t errs, path_t p, AdmissionregistrationV1__Variable *const *list,
                             size_t n)
 {
+	struct index seen = INDEX_IN(errs->arena);
 	for (size_t i = 0; i < n; i++) {
 		path_t at = FIELD_INDEX(p, i);
 		check_required_name(errs, FIELD(at, "name"), list[i]->name, names_c_identifier);
 		check_required(errs, FIELD(at, "expression"), list[i]->expression);
-		for (size_t j = 0; j < i; j++)
-			if (!strcmp(list[j]->name, list[i]->name)) {
-				field_duplicate(errs, FIELD(at, "name"), list[i]->name);
-				break;
-			}
+		if (!index_add(&seen, list[i]->name, 0)) {
+			field_duplicate(errs, FIELD(at, "name"), list[i]->name);
+		}
 	}
 }
 
@@ -465,15 +461,13 @@ static void binding_validate(const struct strategy_ctx *ctx, const struct object
 		check_match(errs, FIELD(p, "matchResouces"), s->match_resources);
 	if (!s->n_validation_actions)
 		field_required(errs, actions, "at least one validation action is required");
+	struct index seen = INDEX_IN(errs->arena);
 	for (size_t i = 0; i < s->n_validation_actions; i++) {
 		check_enum(errs, FIELD_INDEX(actions, i), s->validation_actions[i],
 		           LIST("Audit", "Deny", "Warn"));
-		for (size_t j = 0; j < i; j++)
-			if (!strcmp(s->validation_actions[j], s->validation_actions[i])) {
-				field_duplicate(errs, FIELD_INDEX(actions, i),
-				                s->validation_actions[i]);
-				break;
-			}
+		if (!index_add(&seen, s->validation_actions[i], 0)) {
+			field_duplicate(errs, FIELD_INDEX(actions, i), s->validation_actions[i]);
+		}
 	}
 	if (strings_have(s->validation_actions, s->n_validation_actions, "Deny") &&
 	    strings_have(s->validation_actions, s->n_validation_actions, "Warn"))

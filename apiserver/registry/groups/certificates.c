@@ -136,15 +136,14 @@ static void validate(const struct strategy_ctx *ctx, const struct object *obj, e
 		field_invalid_json(errs, FIELD(p, "request"), base64_text(errs, s->request), error);
 	if (!s->n_usages)
 		field_required(errs, FIELD(p, "usages"), "");
+	struct index seen = INDEX_IN(errs->arena);
 	for (size_t i = 0; i < s->n_usages; i++) {
 		path_t at = FIELD_INDEX(FIELD(p, "usages"), i);
 		if (!check_enum(errs, at, s->usages[i], usages))
 			continue;
-		for (size_t j = 0; j < i; j++)
-			if (!strcmp(s->usages[j], s->usages[i])) {
-				field_duplicate(errs, at, s->usages[i]);
-				break;
-			}
+		if (!index_add(&seen, s->usages[i], 0)) {
+			field_duplicate(errs, at, s->usages[i]);
+		}
 	}
 	check_signer(errs, FIELD(p, "signerName"), s->signer_name);
 	if (!strcmp(s->signer_name, "kubernetes.io/legacy-unknown"))
@@ -168,6 +167,7 @@ static void check_conditions(errs_t errs, const CertificatesV1__CertificateSigni
 {
 	path_t p = FIELD(NULL, "status.conditions");
 
+	struct index seen = INDEX_IN(errs->arena);
 	for (size_t i = 0; i < s->n_conditions; i++) {
 		const CertificatesV1__CertificateSigningRequestCondition *c = s->conditions[i];
 		path_t at = FIELD_INDEX(p, i);
@@ -178,11 +178,9 @@ static void check_conditions(errs_t errs, const CertificatesV1__CertificateSigni
 		else
 			check_required_enum(errs, FIELD(at, "status"), c->status,
 			                    LIST("False", "True", "Unknown"));
-		for (size_t j = 0; j < i; j++)
-			if (!strcmp(s->conditions[j]->type, c->type)) {
-				field_duplicate(errs, FIELD(at, "type"), c->type);
-				break;
-			}
+		if (!index_add(&seen, c->type, 0)) {
+			field_duplicate(errs, FIELD(at, "type"), c->type);
+		}
 	}
 	if (keeps(s, "Approved") && keeps(s, "Denied"))
 		field_invalid(errs, p, "Denied",

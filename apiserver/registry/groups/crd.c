@@ -247,6 +247,7 @@ static const char *versions_json(errs_t errs, spec_t s)
 static void check_versions(errs_t errs, spec_t s)
 {
 	path_t p = FIELD(NULL, "spec.versions");
+	struct index names = INDEX_IN(errs->arena);
 	size_t storage = 0;
 	bool unique = true;
 
@@ -258,8 +259,7 @@ static void check_versions(errs_t errs, spec_t s)
 			field_invalid(errs, FIELD(FIELD_INDEX(p, i), "deprecationWarning"),
 			              v->deprecation_warning,
 			              "can only be set for deprecated versions");
-		for (size_t j = 0; j < i; j++)
-			unique &= strcmp(s->versions[j]->name, v->name) != 0;
+		unique &= index_add(&names, v->name, 0);
 	}
 	if (!unique)
 		field_invalid_json(errs, p, versions_json(errs, s),

@@ -91,12 +91,11 @@ static void check_list_type(errs_t errs, path_t p, schema_t s)
 	if (strcmp(items->type, "object"))
 		field_invalid(errs, FIELD(p, "items.type"), items->type,
 		              "must be object if parent array's x-kubernetes-list-type is map");
+	struct index names = INDEX_IN(errs->arena);
+	for (size_t i = 0; i < items->n_properties; i++)
+		index_add(&names, items->properties[i]->key, 0);
 	for (size_t i = 0; i < s->n_x_kubernetes_list_map_keys; i++) {
-		size_t j = 0;
-		while (j < items->n_properties &&
-		       strcmp(items->properties[j]->key, s->x_kubernetes_list_map_keys[i]))
-			j++;
-		if (j == items->n_properties)
+		if (!index_has(&names, s->x_kubernetes_list_map_keys[i]))
 			field_invalid(errs, FIELD_INDEX(keys, i), s->x_kubernetes_list_map_keys[i],
 			              "must be the name of an existing property in items");
 	}

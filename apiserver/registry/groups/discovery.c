@@ -41,18 +41,16 @@ static void check_endpoint(errs_t errs, path_t p, const DiscoveryV1__Endpoint *e
 		check_name(errs, FIELD(p, "hostname"), e->hostname, names_dns1123_label);
 }
 
-static void check_slice_port(errs_t errs, const DiscoveryV1__EndpointSlice *s, size_t i)
+static void check_slice_port(errs_t errs, const DiscoveryV1__EndpointSlice *s, size_t i,
+                             struct index *seen)
 {
 	const DiscoveryV1__EndpointPort *port = s->ports[i];
 	path_t p = FIELD_INDEX(FIELD(NULL, "ports"), i);
 
 	if (port->name && *port->name)
 		check_name(errs, FIELD(p, "name"), port->name, names_dns1123_label);
-	for (size_t j = 0; j < i; j++)
-		if (same_str(s->ports[j]->name, port->name)) {
-			field_duplicate(errs, FIELD(p, "name"), port->name ? port->name : "");
-			break;
-		}
+	if (!index_add(seen, port->name ? port->name : "", 0))
+		field_duplicate(errs, FIELD(p, "name"), port->name ? port->name : "");
 	if (!port->protocol)
 		field_required(errs, FIELD(p, "protocol"), "");
 	else
@@ -64,6 +62,7 @@ static void check_slice_port(errs_t errs, const DiscoveryV1__EndpointSlice *s, s
 static void validate(const struct strategy_ctx *ctx, const struct object *obj, errs_t errs)
 {
 	const DiscoveryV1__EndpointSlice *s = OBJECT_MSG(obj, DiscoveryV1__EndpointSlice);
+	struct index names = INDEX_IN(errs->arena);
 
 	check_required_enum(errs, FIELD(NULL, "addressType"), s->address_type,
 	                    LIST("FQDN", "IPv4", "IPv6"));
@@ -76,7 +75,7 @@ static void validate(const struct strategy_ctx *ctx, const struct object *obj, e
 	if (s->n_ports > PORTS_MAX)
 		field_too_many(errs, FIELD(NULL, "ports"), (int64_t)s->n_ports, PORTS_MAX);
 	for (size_t i = 0; i < s->n_ports && i < PORTS_MAX; i++)
-		check_slice_port(errs, s, i);
+		check_slice_port(errs, s, i, &names);
 }
 
 static void validate_update(const struct strategy_ctx *ctx, const struct object *obj,

@@ -110,14 +110,12 @@ static void check_claim(errs_t errs, path_t p, const ResourceV1__DeviceClaim *d)
 
 	if (d->n_requests > REQUESTS_MAX)
 		field_too_many(errs, requests, (int64_t)d->n_requests, REQUESTS_MAX);
+	struct index seen = INDEX_IN(errs->arena);
 	for (size_t i = 0; i < d->n_requests && i < REQUESTS_MAX; i++) {
 		check_request(errs, FIELD_INDEX(requests, i), d->requests[i]);
-		for (size_t j = 0; j < i; j++)
-			if (!strcmp(d->requests[j]->name, d->requests[i]->name)) {
-				field_duplicate(errs, FIELD_INDEX(requests, i),
-				                d->requests[i]->name);
-				break;
-			}
+		if (!index_add(&seen, d->requests[i]->name, 0)) {
+			field_duplicate(errs, FIELD_INDEX(requests, i), d->requests[i]->name);
+		}
 	}
 	if (d->n_constraints > CONSTRAINTS_MAX)
 		field_too_many(errs, FIELD(p, "constraints"), (int64_t)d->n_constraints,
@@ -301,14 +299,13 @@ static void slice_validate(const struct strategy_ctx *ctx, const struct object *
 		node_selector_check(errs, FIELD(p, "nodeSelector"), s->node_selector);
 	if (s->n_devices > DEVICES_MAX)
 		field_too_many(errs, FIELD(p, "devices"), (int64_t)s->n_devices, DEVICES_MAX);
+	struct index seen = INDEX_IN(errs->arena);
 	for (size_t i = 0; i < s->n_devices && i < DEVICES_MAX; i++) {
 		path_t at = FIELD_INDEX(FIELD(p, "devices"), i);
 		check_name(errs, FIELD(at, "name"), s->devices[i]->name, names_dns1123_label);
-		for (size_t j = 0; j < i; j++)
-			if (!strcmp(s->devices[j]->name, s->devices[i]->name)) {
-				field_duplicate(errs, FIELD(at, "name"), s->devices[i]->name);
-				break;
-			}
+		if (!index_add(&seen, s->devices[i]->name, 0)) {
+			field_duplicate(errs, FIELD(at, "name"), s->devices[i]->name);
+		}
 	}
 }
 

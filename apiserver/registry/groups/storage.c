@@ -161,14 +161,13 @@ static void driver_validate(const struct strategy_ctx *ctx, const struct object 
 	else
 		check_enum(errs, FIELD(p, "fsGroupPolicy"), s->fs_group_policy,
 		           LIST("File", "None", "ReadWriteOnceWithFSType"));
+	struct index seen = INDEX_IN(errs->arena);
 	for (size_t i = 0; i < s->n_token_requests; i++) {
 		const StorageV1__TokenRequest *t = s->token_requests[i];
 		path_t at = FIELD_INDEX(FIELD(p, "tokenRequests"), i);
-		for (size_t j = 0; j < i; j++)
-			if (!strcmp(s->token_requests[j]->audience, t->audience)) {
-				field_duplicate(errs, FIELD(at, "audience"), t->audience);
-				break;
-			}
+		if (!index_add(&seen, t->audience, 0)) {
+			field_duplicate(errs, FIELD(at, "audience"), t->audience);
+		}
 		if (t->has_expiration_seconds && t->expiration_seconds < 600)
 			field_invalid_int(errs, FIELD(at, "expirationSeconds"),
 			                  t->expiration_seconds,
@@ -222,6 +221,7 @@ static void node_validate(const struct strategy_ctx *ctx, const struct object *o
 {
 	const StorageV1__CSINodeSpec *s = OBJECT_MSG(obj, StorageV1__CSINode)->spec;
 
+	struct index seen = INDEX_IN(errs->arena);
 	for (size_t i = 0; i < s->n_drivers; i++) {
 		const StorageV1__CSINodeDriver *d = s->drivers[i];
 		path_t p = FIELD_INDEX(FIELD(NULL, "spec.drivers"), i);
@@ -234,11 +234,9 @@ static void node_validate(const struct strategy_ctx *ctx, const struct object *o
 			field_invalid_int(errs, FIELD(p, "allocatable.count"),
 			                  d->allocatable->count,
 			                  "must be greater than or equal to 0");
-		for (size_t j = 0; j < i; j++)
-			if (!strcmp(s->drivers[j]->name, d->name)) {
-				field_duplicate(errs, FIELD(p, "name"), d->name);
-				break;
-			}
+		if (!index_add(&seen, d->name, 0)) {
+			field_duplicate(errs, FIELD(p, "name"), d->name);
+		}
 		for (size_t j = 0; j < d->n_topology_keys; j++)
 			check_name(errs, p, d->topology_keys[j], names_qualified);
 	}
