@@ -14,6 +14,8 @@ void strategy_warn(struct strategy_warnings *w, const char *fmt, ...)
 {
 	va_list ap;
 
+	if (w->n == STRATEGY_WARNINGS_MAX)
+		return;
 	if (w->n == w->cap) {
 		size_t cap = w->cap ? w->cap * 2 : 4;
 		w->at = arena_grow(w->arena, w->at, w->cap * sizeof(*w->at), cap * sizeof(*w->at));

@@ -53,14 +53,34 @@ const char *joined(struct arena *a, const char *list, const char *item, const ch
 	return *list ? arena_printf(a, "%s%s%s", list, separator, item) : item;
 }
 
+static void join_bytes(struct join *j, const char *s)
+{
+	size_t n = strlen(s);
+
+	if (j->len + n + 1 > j->cap) {
+		size_t cap = MAX((j->len + n + 1) * 2, 64);
+		j->text = arena_grow(j->arena, j->text, j->cap, cap);
+		j->cap = cap;
+	}
+	memcpy(j->text + j->len, s, n + 1);
+	j->len += n;
+}
+
+void join_add(struct join *j, const char *item)
+{
+	if (j->len)
+		join_bytes(j, j->separator);
+	join_bytes(j, item);
+}
+
 void row_list(const struct strategy_ctx *ctx, struct table_row *r, char *const *list, size_t n,
               const char *none)
 {
-	const char *s = "";
+	struct join text = JOIN(ctx->arena, ",");
 
 	for (size_t i = 0; i < n; i++)
-		s = i ? arena_printf(ctx->arena, "%s,%s", s, list[i]) : list[i];
-	row_str(r, n ? s : none);
+		join_add(&text, list[i]);
+	row_str(r, n ? join_text(&text) : none);
 }
 
 void row_or_none(struct table_row *r, const char *s)
@@ -77,8 +97,8 @@ static int by_key(const void *a, const void *b)
 void row_map(const struct strategy_ctx *ctx, struct table_row *r, struct string_entry *const *map,
              size_t n)
 {
+	struct join text = JOIN(ctx->arena, ",");
 	struct string_entry **sorted;
-	const char *s = "";
 
 	if (!n) {
 		row_str(r, "<none>");
@@ -87,9 +107,9 @@ void row_map(const struct strategy_ctx *ctx, struct table_row *r, struct string_
 	sorted = arena_memdup(ctx->arena, map, n * sizeof(*map));
 	qsort(sorted, n, sizeof(*sorted), by_key);
 	for (size_t i = 0; i < n; i++)
-		s = arena_printf(ctx->arena, "%s%s%s=%s", s, i ? "," : "", sorted[i]->key,
-		                 sorted[i]->value);
-	row_str(r, s);
+		join_add(&text, arena_printf(ctx->arena, "%s=%s", sorted[i]->key,
+		                             sorted[i]->value ? sorted[i]->value : ""));
+	row_str(r, join_text(&text));
 }
 
 void row_selector(const struct strategy_ctx *ctx, struct table_row *r,
@@ -109,12 +129,12 @@ void row_selector(const struct strategy_ctx *ctx, struct table_row *r,
 void row_containers(const struct strategy_ctx *ctx, struct table_row *r,
                     const CoreV1__PodSpec *spec)
 {
-	const char *names = "", *images = "";
+	struct join names = JOIN(ctx->arena, ","), images = names;
 
 	for (size_t i = 0; i < spec->n_containers; i++) {
-		names = joined(ctx->arena, names, spec->containers[i]->name, ",");
-		images = joined(ctx->arena, images, spec->containers[i]->image, ",");
+		join_add(&names, spec->containers[i]->name);
+		join_add(&images, spec->containers[i]->image);
 	}
-	row_str(r, names);
-	row_str(r, images);
+	row_str(r, join_text(&names));
+	row_str(r, join_text(&images));
 }

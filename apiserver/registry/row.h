@@ -23,4 +23,19 @@ void row_selector(const struct strategy_ctx *ctx, struct table_row *r,
 /* Names and images of a template's containers: two cells. */
 void row_containers(const struct strategy_ctx *ctx, struct table_row *r,
                     const CoreV1__PodSpec *spec);
+/* A few words in a list. */
 const char *joined(struct arena *a, const char *list, const char *item, const char *separator);
+
+/* Lists of any length: `struct join j = JOIN(a, ", ");` join_add ... join_text(&j). */
+struct join {
+	struct arena *arena;
+	const char *separator;
+	char *text;
+	size_t len, cap;
+};
+#define JOIN(a, separator_) ((struct join){.arena = (a), .separator = (separator_)})
+void join_add(struct join *j, const char *item);
+static inline const char *join_text(const struct join *j)
+{
+	return j->text ? j->text : "";
+}

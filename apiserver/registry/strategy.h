@@ -55,6 +55,7 @@ struct strategy_warnings {
 	const char **at;
 	size_t n, cap;
 };
+enum { STRATEGY_WARNINGS_MAX = 100 }; /* further ones are dropped */
 void strategy_warn(struct strategy_warnings *w, const char *fmt, ...) _printf_(2, 3);
 
 /* Values that field selectors and the cache's selected fields see. */

@@ -143,7 +143,7 @@ static const char *roles_text(struct arena *a, const MetaV1__ObjectMeta *m)
 {
 	static const char prefix[] = "node-role.kubernetes.io/";
 	const char **roles = arena_array(a, const char *, m->n_labels + 1);
-	const char *text = "";
+	struct join text = JOIN(a, ",");
 	size_t n = 0;
 
 	for (size_t i = 0; i < m->n_labels; i++) {
@@ -156,8 +156,8 @@ static const char *roles_text(struct arena *a, const MetaV1__ObjectMeta *m)
 	qsort(roles, n, sizeof(*roles), by_text);
 	for (size_t i = 0; i < n; i++)
 		if (!i || strcmp(roles[i], roles[i - 1]))
-			text = joined(a, text, roles[i], ",");
-	return n ? text : "<none>";
+			join_add(&text, roles[i]);
+	return n ? join_text(&text) : "<none>";
 }
 
 static const char *address(const CoreV1__NodeStatus *s, const char *type)

@@ -9,7 +9,7 @@ struct scope {
 	const CoreV1__PodSpec *spec;
 	struct index ports; /* of all containers: where each was met first */
 	const char **places;
-	size_t n_places;
+	size_t n_places, cap_places;
 };
 
 static const char *at(struct scope *s, path_t p)
@@ -114,8 +114,13 @@ static void warn_port(struct scope *s, size_t i, size_t k)
 	const char *here = at(s, FIELD_INDEX(FIELD(FIELD_INDEX(list, i), "ports"), k));
 
 	if (index_add(&s->ports, key, (uint32_t)s->n_places)) {
-		s->places = arena_grow(s->w->arena, s->places, s->n_places * sizeof(*s->places),
-		                       (s->n_places + 1) * sizeof(*s->places));
+		if (s->n_places == s->cap_places) {
+			size_t cap = s->cap_places ? s->cap_places * 2 : 16;
+			s->places =
+			    arena_grow(s->w->arena, s->places, s->cap_places * sizeof(*s->places),
+			               cap * sizeof(*s->places));
+			s->cap_places = cap;
+		}
 		s->places[s->n_places++] = here;
 		return;
 	}

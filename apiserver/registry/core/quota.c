@@ -189,6 +189,7 @@ static void quota_validate(const struct strategy_ctx *ctx, const struct object *
 {
 	const CoreV1__ResourceQuotaSpec *s = OBJECT_MSG(obj, CoreV1__ResourceQuota)->spec;
 	path_t scopes = FIELD(NULL, "spec.scopes");
+	bool unsupported = false;
 
 	for (size_t i = 0; i < s->n_hard; i++) {
 		path_t p = FIELD_KEY(FIELD(NULL, "spec.hard"), s->hard[i]->key);
@@ -198,12 +199,11 @@ static void quota_validate(const struct strategy_ctx *ctx, const struct object *
 		if (resource_is_integer(s->hard[i]->key) && !quantity_is_integer(&q))
 			field_invalid(errs, p, s->hard[i]->value->string, "must be an integer");
 	}
-	for (size_t i = 0; i < s->n_scopes; i++) {
-		if (!list_has(quota_scopes, s->scopes[i]))
-			field_invalid_json(errs, scopes,
-			                   json_of_strings(errs, s->scopes, s->n_scopes),
-			                   "unsupported scope");
-	}
+	for (size_t i = 0; i < s->n_scopes; i++)
+		unsupported |= !list_has(quota_scopes, s->scopes[i]);
+	if (unsupported)
+		field_invalid_json(errs, scopes, json_of_strings(errs, s->scopes, s->n_scopes),
+		                   "unsupported scope");
 	if ((strings_have(s->scopes, s->n_scopes, "BestEffort") &&
 	     strings_have(s->scopes, s->n_scopes, "NotBestEffort")) ||
 	    (strings_have(s->scopes, s->n_scopes, "Terminating") &&
@@ -233,25 +233,26 @@ static int by_key(const void *a, const void *b)
 static void quota_row(const struct strategy_ctx *ctx, const struct object *obj, struct table_row *r)
 {
 	const CoreV1__ResourceQuotaStatus *s = OBJECT_MSG(obj, CoreV1__ResourceQuota)->status;
-	const char *requests = "", *limits = "";
+	struct join requests = JOIN(ctx->arena, ", "), limits = requests;
 	struct quantity_entry **sorted = NULL;
 
 	if (s->n_hard)
 		sorted = arena_memdup(ctx->arena, s->hard, s->n_hard * sizeof(void *));
 	if (sorted)
 		qsort(sorted, s->n_hard, sizeof(*sorted), by_key);
+	struct index used_index = map_index(ctx->arena, s->used, s->n_used);
 	for (size_t i = 0; i < s->n_hard; i++) {
-		const char *used = quantities_get(QUANTITIES(s->used), s->n_used, sorted[i]->key);
+		const char *used = quantities_at(QUANTITIES(s->used), &used_index, sorted[i]->key);
 		const char *text = arena_printf(ctx->arena, "%s: %s/%s", sorted[i]->key,
 		                                used ? used : "0", sorted[i]->value->string);
 		if (has_prefix(sorted[i]->key, "limits"))
-			limits = joined(ctx->arena, limits, text, ", ");
+			join_add(&limits, text);
 		else
-			requests = joined(ctx->arena, requests, text, ", ");
+			join_add(&requests, text);
 	}
 	row_name(r, obj);
-	row_str(r, requests);
-	row_str(r, limits);
+	row_str(r, join_text(&requests));
+	row_str(r, join_text(&limits));
 	row_age(ctx, r, obj);
 }
 

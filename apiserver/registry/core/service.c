@@ -111,22 +111,20 @@ static void field_values(const struct object *obj, struct arena *a, const char *
 static const char *external_ips(struct arena *a, const CoreV1__Service *svc)
 {
 	const CoreV1__ServiceSpec *s = svc->spec;
-	const char *text = "";
+	struct join text = JOIN(a, ",");
 
 	if (service_is(s, "ExternalName"))
 		return s->external_name;
 	if (service_is(s, "LoadBalancer")) {
 		const CoreV1__LoadBalancerStatus *lb = svc->status->load_balancer;
 		for (size_t i = 0; i < lb->n_ingress; i++)
-			text = joined(a, text,
-			              *lb->ingress[i]->ip ? lb->ingress[i]->ip
-			                                  : lb->ingress[i]->hostname,
-			              ",");
+			join_add(&text, *lb->ingress[i]->ip ? lb->ingress[i]->ip
+			                                    : lb->ingress[i]->hostname);
 	}
 	for (size_t i = 0; i < s->n_external_ips; i++)
-		text = joined(a, text, s->external_ips[i], ",");
-	if (*text)
-		return text;
+		join_add(&text, s->external_ips[i]);
+	if (text.len)
+		return join_text(&text);
 	return service_is(s, "LoadBalancer") ? "<pending>" : "<none>";
 }
 
@@ -134,7 +132,7 @@ static void row(const struct strategy_ctx *ctx, const struct object *obj, struct
 {
 	const CoreV1__Service *svc = OBJECT_MSG(obj, CoreV1__Service);
 	const CoreV1__ServiceSpec *s = svc->spec;
-	const char *ports = "";
+	struct join ports = JOIN(ctx->arena, ",");
 
 	for (size_t i = 0; i < s->n_ports; i++) {
 		const CoreV1__ServicePort *p = s->ports[i];
@@ -142,13 +140,13 @@ static void row(const struct strategy_ctx *ctx, const struct object *obj, struct
 		    p->node_port
 		        ? arena_printf(ctx->arena, "%d:%d/%s", p->port, p->node_port, p->protocol)
 		        : arena_printf(ctx->arena, "%d/%s", p->port, p->protocol);
-		ports = joined(ctx->arena, ports, text, ",");
+		join_add(&ports, text);
 	}
 	row_name(r, obj);
 	row_str(r, s->type);
 	row_or_none(r, s->n_cluster_ips ? s->cluster_ips[0] : "");
 	row_str(r, external_ips(ctx->arena, svc));
-	row_or_none(r, ports);
+	row_or_none(r, join_text(&ports));
 	row_age(ctx, r, obj);
 	row_map(ctx, r, STRINGS(s->selector), s->n_selector);
 }

@@ -236,12 +236,15 @@ static void check_contents(errs_t errs, spec_t s)
 
 static const char *versions_json(errs_t errs, spec_t s)
 {
-	const char *text = "";
+	_cleanup_buf_ struct buf b = BUF_INIT;
 
-	for (size_t i = 0; i < s->n_versions; i++)
-		text = arena_printf(errs->arena, "%s%s%s", text, i ? "," : "",
-		                    go_json_of(errs, s->versions[i]));
-	return arena_printf(errs->arena, "[%s]", text);
+	buf_byte(&b, '[');
+	for (size_t i = 0; i < s->n_versions; i++) {
+		buf_str(&b, i ? "," : "");
+		buf_str(&b, go_json_of(errs, s->versions[i]));
+	}
+	buf_byte(&b, ']');
+	return arena_strndup(errs->arena, b.data, b.len);
 }
 
 static void check_versions(errs_t errs, spec_t s)

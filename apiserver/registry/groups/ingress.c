@@ -141,7 +141,8 @@ static void row(const struct strategy_ctx *ctx, const struct object *obj, struct
 {
 	const NetworkingV1__Ingress *in = OBJECT_MSG(obj, NetworkingV1__Ingress);
 	const NetworkingV1__IngressLoadBalancerStatus *lb = in->status->load_balancer;
-	const char *hosts = "", *address = "";
+	const char *hosts = "";
+	struct join address = JOIN(ctx->arena, ",");
 	size_t n = 0, shown = 0;
 
 	for (size_t i = 0; i < in->spec->n_rules; i++) {
@@ -155,13 +156,12 @@ static void row(const struct strategy_ctx *ctx, const struct object *obj, struct
 	if (n > shown)
 		hosts = arena_printf(ctx->arena, "%s + %zu more...", hosts, n - shown);
 	for (size_t i = 0; i < lb->n_ingress; i++)
-		address = joined(
-		    ctx->arena, address,
-		    *lb->ingress[i]->ip ? lb->ingress[i]->ip : lb->ingress[i]->hostname, ",");
+		join_add(&address,
+		         *lb->ingress[i]->ip ? lb->ingress[i]->ip : lb->ingress[i]->hostname);
 	row_name(r, obj);
 	row_or_none(r, in->spec->ingress_class_name);
 	row_str(r, n ? hosts : "*");
-	row_str(r, address);
+	row_str(r, join_text(&address));
 	row_str(r, in->spec->n_tls ? "80, 443" : "80");
 	row_age(ctx, r, obj);
 }

@@ -133,23 +133,22 @@ static void clusterrolebinding_update(const struct strategy_ctx *ctx, const stru
 static void binding_cells(const struct strategy_ctx *ctx, struct table_row *r,
                           const RbacV1__RoleRef *ref, RbacV1__Subject *const *list, size_t n)
 {
-	const char *users = "", *groups = "", *accounts = "";
 	struct arena *a = ctx->arena;
+	struct join users = JOIN(a, ", "), groups = users, accounts = users;
 
 	row_str(r, arena_printf(a, "%s/%s", ref->kind, ref->name));
 	for (size_t i = 0; i < n; i++) {
 		const RbacV1__Subject *s = list[i];
 		if (!strcmp(s->kind, "User"))
-			users = joined(a, users, s->name, ", ");
+			join_add(&users, s->name);
 		else if (!strcmp(s->kind, "Group"))
-			groups = joined(a, groups, s->name, ", ");
+			join_add(&groups, s->name);
 		else
-			accounts = joined(a, accounts,
-			                  arena_printf(a, "%s/%s", s->namespace_, s->name), ", ");
+			join_add(&accounts, arena_printf(a, "%s/%s", s->namespace_, s->name));
 	}
-	row_str(r, users);
-	row_str(r, groups);
-	row_str(r, accounts);
+	row_str(r, join_text(&users));
+	row_str(r, join_text(&groups));
+	row_str(r, join_text(&accounts));
 }
 
 static void rolebinding_row(const struct strategy_ctx *ctx, const struct object *obj,

@@ -196,15 +196,15 @@ static void driver_row(const struct strategy_ctx *ctx, const struct object *obj,
                        struct table_row *r)
 {
 	const StorageV1__CSIDriverSpec *s = OBJECT_MSG(obj, StorageV1__CSIDriver)->spec;
-	const char *tokens = "";
+	struct join tokens = JOIN(ctx->arena, ",");
 
 	for (size_t i = 0; i < s->n_token_requests; i++)
-		tokens = joined(ctx->arena, tokens, s->token_requests[i]->audience, ",");
+		join_add(&tokens, s->token_requests[i]->audience);
 	row_name(r, obj);
 	row_bool(r, !s->has_attach_required || s->attach_required);
 	row_bool(r, s->pod_info_on_mount);
 	row_bool(r, s->storage_capacity);
-	row_str(r, s->n_token_requests ? tokens : "<unset>");
+	row_str(r, s->n_token_requests ? join_text(&tokens) : "<unset>");
 	row_bool(r, s->requires_republish);
 	row_list(ctx, r, s->volume_lifecycle_modes, s->n_volume_lifecycle_modes, "<none>");
 	row_age(ctx, r, obj);
