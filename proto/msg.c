@@ -263,6 +263,17 @@ void msg_clear_field(const struct schema_field *f, ProtobufCMessage *msg, struct
 	}
 }
 
+/* A map whose values have no fields of their own: strings, bytes, quantities. */
+static bool is_plain_map(const struct schema_field *f)
+{
+	const struct schema_field *value;
+
+	if (!(f->flags & SCHEMA_MAP))
+		return false;
+	value = &f->message->fields[1];
+	return !value->message || value->message->special != SCHEMA_PLAIN;
+}
+
 /* The element of old's map with the same key, or of its list with the same index. */
 static const ProtobufCMessage *counterpart(const struct schema_field *f, const ProtobufCMessage *el,
                                            size_t i, const ProtobufCMessage *old)
@@ -291,7 +302,8 @@ void msg_drop_disabled(const struct schema_message *schema, ProtobufCMessage *ms
 				msg_clear_field(f, msg, a);
 			continue;
 		}
-		if (!field_is_message(f) || f->message->special > SCHEMA_MAP_ENTRY)
+		if (!field_is_message(f) || f->message->special > SCHEMA_MAP_ENTRY ||
+		    is_plain_map(f))
 			continue;
 		if (!(f->flags & SCHEMA_REPEATED)) {
 			msg_drop_disabled(f->message, field_message(msg, f),
