@@ -110,53 +110,70 @@ void service_prepare_create(const struct strategy_ctx *ctx, struct object *obj)
 	default_families(ctx, s);
 }
 
-static const CoreV1__ServicePort *find_port(const CoreV1__ServiceSpec *s,
-                                            const CoreV1__ServicePort *port)
+static const char *number_key(struct arena *a, int32_t n)
 {
-	for (size_t i = 0; i < s->n_ports; i++)
-		if (s->ports[i]->port == port->port &&
-		    !strcmp(s->ports[i]->protocol, port->protocol))
-			return s->ports[i];
-	return NULL;
+	return arena_printf(a, "%d", n);
 }
 
-static bool uses_node_port(const CoreV1__ServiceSpec *s, int32_t node_port)
+/* Which node ports a Service has. */
+static struct index node_ports_of(struct arena *a, const CoreV1__ServiceSpec *s)
 {
+	struct index ix = INDEX_IN(a);
+
 	for (size_t i = 0; i < s->n_ports; i++)
-		if (s->ports[i]->node_port == node_port)
-			return true;
-	return false;
+		if (s->ports[i]->node_port)
+			index_add(&ix, number_key(a, s->ports[i]->node_port), (uint32_t)i);
+	return ix;
+}
+
+/* Ports that stay keep their node ports. */
+static void keep_node_ports(struct arena *a, CoreV1__ServiceSpec *s, const CoreV1__ServiceSpec *old)
+{
+	struct index used = node_ports_of(a, s), was = INDEX_IN(a);
+
+	for (size_t i = 0; i < old->n_ports; i++)
+		index_add(&was,
+		          arena_printf(a, "%s/%d", old->ports[i]->protocol, old->ports[i]->port),
+		          (uint32_t)i);
+	for (size_t i = 0; i < s->n_ports; i++) {
+		CoreV1__ServicePort *p = s->ports[i];
+		int64_t at = p->node_port
+		                 ? -1
+		                 : index_find(&was, arena_printf(a, "%s/%d", p->protocol, p->port));
+		int32_t n = at < 0 ? 0 : old->ports[at]->node_port;
+		if (n && !index_has(&used, number_key(a, n)))
+			SET(p, node_port, n);
+	}
 }
 
 /* A client that leaves out what was allocated keeps it. */
-static void keep_allocated(CoreV1__ServiceSpec *s, const CoreV1__ServiceSpec *old)
+static void keep_allocated(struct arena *a, CoreV1__ServiceSpec *s, const CoreV1__ServiceSpec *old)
 {
 	if (service_needs_ip(s) && service_needs_ip(old) && !*s->cluster_ip && !s->n_cluster_ips) {
 		s->cluster_ip = old->cluster_ip;
 		set_ips(s, old->cluster_ips, old->n_cluster_ips);
 	}
 	if (service_needs_node_port(s) && service_needs_node_port(old))
-		for (size_t i = 0; i < s->n_ports; i++) {
-			const CoreV1__ServicePort *was = find_port(old, s->ports[i]);
-			if (!s->ports[i]->node_port && was && was->node_port &&
-			    !uses_node_port(s, was->node_port))
-				SET(s->ports[i], node_port, was->node_port);
-		}
+		keep_node_ports(a, s, old);
 	if (service_needs_health_port(s) && service_needs_health_port(old) &&
 	    !s->health_check_node_port)
 		SET(s, health_check_node_port, old->health_check_node_port);
 }
 
-static bool same_node_ports(const CoreV1__ServiceSpec *a, const CoreV1__ServiceSpec *b)
+static bool same_node_ports(struct arena *a, const CoreV1__ServiceSpec *s,
+                            const CoreV1__ServiceSpec *old)
 {
-	for (size_t i = 0; i < a->n_ports; i++)
-		if (a->ports[i]->node_port && !uses_node_port(b, a->ports[i]->node_port))
+	struct index had = node_ports_of(a, old);
+
+	for (size_t i = 0; i < s->n_ports; i++)
+		if (s->ports[i]->node_port &&
+		    !index_has(&had, number_key(a, s->ports[i]->node_port)))
 			return false;
 	return true;
 }
 
 /* A change of type drops what the new type does not have, unless the client changed it as well. */
-static void drop_foreign(CoreV1__ServiceSpec *s, const CoreV1__ServiceSpec *old)
+static void drop_foreign(struct arena *a, CoreV1__ServiceSpec *s, const CoreV1__ServiceSpec *old)
 {
 	bool was_lb = service_is(old, "LoadBalancer"), is_lb = service_is(s, "LoadBalancer");
 
@@ -173,7 +190,8 @@ static void drop_foreign(CoreV1__ServiceSpec *s, const CoreV1__ServiceSpec *old)
 		if (same_str(s->internal_traffic_policy, old->internal_traffic_policy))
 			s->internal_traffic_policy = NULL;
 	}
-	if (service_needs_node_port(old) && !service_needs_node_port(s) && same_node_ports(s, old))
+	if (service_needs_node_port(old) && !service_needs_node_port(s) &&
+	    same_node_ports(a, s, old))
 		for (size_t i = 0; i < s->n_ports; i++)
 			SET(s->ports[i], node_port, 0);
 	if (service_needs_health_port(old) && !service_needs_health_port(s) &&
@@ -200,8 +218,8 @@ void service_prepare_update(const struct strategy_ctx *ctx, struct object *obj,
 	const CoreV1__ServiceSpec *old = OBJECT_MSG(old_obj, CoreV1__Service)->spec;
 
 	sync_ips(ctx->arena, s, old);
-	keep_allocated(s, old);
-	drop_foreign(s, old);
+	keep_allocated(ctx->arena, s, old);
+	drop_foreign(ctx->arena, s, old);
 	/* Going back to one family drops the second address. */
 	if (s->ip_family_policy && !strcmp(s->ip_family_policy, "SingleStack") &&
 	    old->n_ip_families == 2 && s->n_ip_families == 2 && same_ips(s, old)) {

@@ -43,18 +43,20 @@ static void defaults(const struct strategy_ctx *ctx, struct object *obj)
 static void remember_stored(struct arena *a, ApiextensionsV1__CustomResourceDefinition *crd)
 {
 	ApiextensionsV1__CustomResourceDefinitionStatus *st = crd->status;
+	char **list = arena_array(a, char *, st->n_stored_versions + crd->spec->n_versions + 1);
+	struct index stored = INDEX_IN(a);
+	size_t n = 0;
 
-	for (size_t i = 0; i < crd->spec->n_versions; i++) {
-		const char *name = crd->spec->versions[i]->name;
-		if (!crd->spec->versions[i]->storage ||
-		    strings_have(st->stored_versions, st->n_stored_versions, name))
-			continue;
-		char **list = arena_array(a, char *, st->n_stored_versions + 1);
-		if (st->n_stored_versions)
-			memcpy(list, st->stored_versions, st->n_stored_versions * sizeof(char *));
-		list[st->n_stored_versions++] = arena_strdup(a, name);
-		st->stored_versions = list;
+	for (size_t i = 0; i < st->n_stored_versions; i++) {
+		list[n++] = st->stored_versions[i];
+		index_add(&stored, st->stored_versions[i], 0);
 	}
+	for (size_t i = 0; i < crd->spec->n_versions; i++)
+		if (crd->spec->versions[i]->storage &&
+		    index_add(&stored, crd->spec->versions[i]->name, 0))
+			list[n++] = crd->spec->versions[i]->name;
+	st->stored_versions = list;
+	st->n_stored_versions = n;
 }
 
 static void prepare_create(const struct strategy_ctx *ctx, struct object *obj)
@@ -277,23 +279,27 @@ static void check_stored_versions(errs_t errs, const ApiextensionsV1__CustomReso
 	const ApiextensionsV1__CustomResourceDefinitionStatus *st = crd->status;
 	path_t p = FIELD(NULL, "status.storedVersions");
 	bool *found = arena_array(errs->arena, bool, st->n_stored_versions + 1);
+	struct index stored = INDEX_IN(errs->arena);
 
 	if (!st->n_stored_versions) {
 		field_invalid_json(errs, p, "null", "must have at least one stored version");
 		return;
 	}
+	for (size_t j = 0; j < st->n_stored_versions; j++)
+		index_add(&stored, st->stored_versions[j], (uint32_t)j);
 	for (size_t i = 0; i < crd->spec->n_versions; i++) {
 		version_t v = crd->spec->versions[i];
-		size_t j = 0;
-		while (j < st->n_stored_versions &&
-		       (found[j] || strcmp(st->stored_versions[j], v->name)))
-			j++;
-		if (j < st->n_stored_versions)
+		int64_t j = index_find(&stored, v->name);
+		/* Each stored version stands for one of the versions. */
+		if (j >= 0 && !found[j])
 			found[j] = true;
 		else if (v->storage)
-			field_add(errs, FIELD_INVALID, p,
-			          json_of_strings(errs, st->stored_versions, st->n_stored_versions),
-			          "must have the storage version %s", v->name);
+			field_add(
+			    errs, FIELD_INVALID, p,
+			    errs->n < FIELD_ERRORS_MAX
+			        ? json_of_strings(errs, st->stored_versions, st->n_stored_versions)
+			        : NULL,
+			    "must have the storage version %s", v->name);
 	}
 	for (size_t j = 0; j < st->n_stored_versions; j++)
 		if (!found[j])
