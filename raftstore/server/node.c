@@ -490,7 +490,10 @@ void node_stop(struct server *s)
 		read_run(*w);
 	}
 	vec_clear(&n->reads);
-	raftlog_close(TAKE(n->log));
+	/* The log thread still reports while it closes; no step happens any more, on this thread.
+	 */
+	raftlog_close(n->log);
+	n->log = NULL;
 }
 
 void node_free(struct server *s)
