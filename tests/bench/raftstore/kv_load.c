@@ -1,21 +1,21 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* kv_load ENDPOINT put|get|range IN_FLIGHT SECONDS: calls a server of etcd's API, with so many
- * calls in flight on one connection, and prints calls a second and latencies. put writes 256 bytes
- * under 10 000 keys, get reads one of them, range reads 100 of them. */
+/* kv_load ENDPOINT put|get|range IN_FLIGHT SECONDS [BYTES [KEYS]]: calls a server of etcd's API,
+ * with so many calls in flight on one connection, and prints calls a second and latencies. put
+ * writes BYTES (256) under one of KEYS (10 000) keys, get reads one of them, range reads 100. */
 #include <stdio.h>
 #include "common/base/clock.h"
 #include "common/net/loop.h"
 #include "common/net/rpc_client.h"
 #include "proto/etcd_rpc.pb-c.h"
 
-enum { KEYS = 10000, VALUE_BYTES = 256, RANGE_KEYS = 100, SAMPLES_MAX = 4 << 20 };
+enum { VALUE_BYTES_MAX = 1 << 16, RANGE_KEYS = 100, SAMPLES_MAX = 4 << 20 };
 
 struct load {
 	struct loop loop;
 	struct rpc_channel *channel;
 	const char *kind;
 	uint64_t end_ns, began_ns;
-	unsigned key, in_flight, failed;
+	unsigned key, keys, value_bytes, in_flight, failed;
 	uint64_t *samples;
 	size_t n;
 };
@@ -47,15 +47,15 @@ static void on_done(const struct rpc_result *r, void *arg)
 
 static size_t pack(struct load *l, uint8_t *out)
 {
-	static uint8_t value[VALUE_BYTES];
+	static uint8_t value[VALUE_BYTES_MAX];
 	char key[32], end[32];
-	unsigned at = l->key++ * 7919 % KEYS;
+	unsigned at = (unsigned)(l->key++ * 7919ull % l->keys);
 	int n = snprintf(key, sizeof(key), "/load/%08u", at);
 	ProtobufCBinaryData k = {(size_t)n, (uint8_t *)key};
 	if (!strcmp(l->kind, "put")) {
 		Etcdserverpb__PutRequest q = ETCDSERVERPB__PUT_REQUEST__INIT;
 		q.key = k;
-		q.value = (ProtobufCBinaryData){sizeof(value), value};
+		q.value = (ProtobufCBinaryData){l->value_bytes, value};
 		return etcdserverpb__put_request__pack(&q, out);
 	}
 	Etcdserverpb__RangeRequest q = ETCDSERVERPB__RANGE_REQUEST__INIT;
@@ -69,7 +69,7 @@ static size_t pack(struct load *l, uint8_t *out)
 
 static void start(struct one *o)
 {
-	uint8_t bytes[VALUE_BYTES + 128];
+	static uint8_t bytes[VALUE_BYTES_MAX + 128];
 	size_t n = pack(o->load, bytes);
 	o->began_ns = clock_mono_ns();
 	struct rpc_unary_args a = {
@@ -93,8 +93,9 @@ static int sample_cmp(const void *a, const void *b)
 
 int main(int argc, char **argv)
 {
-	if (argc != 5) {
-		fprintf(stderr, "usage: kv_load ENDPOINT put|get|range IN_FLIGHT SECONDS\n");
+	if (argc < 5 || argc > 7) {
+		fprintf(stderr,
+		        "usage: kv_load ENDPOINT put|get|range IN_FLIGHT SECONDS [BYTES [KEYS]]\n");
 		return 2;
 	}
 	static struct load l;
@@ -108,6 +109,12 @@ int main(int argc, char **argv)
 	l.kind = argv[2];
 	l.samples = malloc(SAMPLES_MAX * sizeof(*l.samples));
 	l.in_flight = (unsigned)strtoul(argv[3], NULL, 10);
+	l.value_bytes = argc > 5 ? (unsigned)strtoul(argv[5], NULL, 10) : 256;
+	l.keys = argc > 6 ? (unsigned)strtoul(argv[6], NULL, 10) : 10000;
+	if (l.value_bytes > VALUE_BYTES_MAX || !l.keys) {
+		fprintf(stderr, "too many bytes, or no keys\n");
+		return 2;
+	}
 	l.began_ns = clock_mono_ns();
 	l.end_ns = l.began_ns + strtoull(argv[4], NULL, 10) * 1000000000;
 	for (unsigned i = 0; i < l.in_flight; i++) {
