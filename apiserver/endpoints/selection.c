@@ -52,7 +52,9 @@ const struct status *call_selection(struct call *c, struct cache_selection *ret)
 	s = parse_labels(c, ret);
 	if (!s)
 		s = parse_fields(c, ret);
-	if (!s && c->req->name[0] && (c->req->verb == VERB_WATCH || c->req->verb == VERB_LIST))
+	/* A name without a namespace, from a field selector, is one of many keys. */
+	if (!s && c->req->name[0] && (!c->res->namespaced || c->req->ns[0]) &&
+	    (c->req->verb == VERB_WATCH || c->req->verb == VERB_LIST))
 		ret->key = call_key(c, c->req->name);
 	return s;
 }
