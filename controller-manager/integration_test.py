@@ -1,0 +1,396 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""Controllers against a real API server.
+
+    integration_test.py --apiserver BIN --manager BIN --pki SCRIPT [--store BIN] [--keep]
+
+Starts a store, kube-apiserver and kube-controller-manager on free loopback ports, plays the kubelet
+and the scheduler of one node, and follows Deployments, slices, nodes, cascading deletions and
+namespaces, each with a deadline."""
+import argparse
+import json
+import os
+import shutil
+import signal
+import socket
+import ssl
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+import http.client
+
+DEADLINE_SECONDS = 15
+MERGE = 'application/merge-patch+json'
+STRATEGIC = 'application/strategic-merge-patch+json'
+
+
+class Failure(Exception):
+    pass
+
+
+def free_ports(n):
+    sockets = [socket.socket() for _ in range(n)]
+    for s in sockets:
+        s.bind(('127.0.0.1', 0))
+    ports = [s.getsockname()[1] for s in sockets]
+    for s in sockets:
+        s.close()
+    return ports
+
+
+class Cluster:
+    def __init__(self, folder, args):
+        self.folder, self.args, self.running = folder, args, []
+        self.client, self.peer, self.ops = free_ports(3)
+        while True:  # the kubeconfigs name the port after the secure one
+            self.port = free_ports(1)[0]
+            try:
+                with socket.socket() as s:
+                    s.bind(('127.0.0.1', self.port + 1))
+                break
+            except OSError:
+                continue
+        subprocess.run([args.pki, folder, 'n1', '127.0.0.1', str(self.port)], check=True,
+                       stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+
+    def pki(self, name):
+        return os.path.join(self.folder, 'pki', name)
+
+    def start(self, name, argv):
+        with open(os.path.join(self.folder, name + '.log'), 'ab') as log:
+            p = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+        self.running.append(p)
+        return p
+
+    def up(self):
+        client, peer = ('http://127.0.0.1:%d' % p for p in (self.client, self.peer))
+        self.start('store', [
+            self.args.store, '--name', 'n1', '--data-dir', os.path.join(self.folder, 'data'),
+            '--listen-client-urls', client, '--advertise-client-urls', client,
+            '--listen-peer-urls', peer, '--initial-advertise-peer-urls', peer,
+            '--initial-cluster', 'n1=' + peer])
+        self.start('apiserver', [
+            self.args.apiserver, '--etcd-servers', client, '--secure-port', str(self.port),
+            '--grpc-port', str(self.port + 1), '--bind-address', '127.0.0.1',
+            '--advertise-address', '127.0.0.1', '--client-ca-file', self.pki('ca.crt'),
+            '--tls-cert-file', self.pki('apiserver.crt'),
+            '--tls-private-key-file', self.pki('apiserver.key'),
+            '--authorization-mode', 'Node,RBAC', '--service-cluster-ip-range', '10.96.0.0/16',
+            '--service-account-issuer', 'https://kubernetes.default.svc.cluster.local',
+            '--service-account-key-file', self.pki('sa.pub'),
+            '--service-account-signing-key-file', self.pki('sa.key')])
+        self.until('the API server', lambda: self.call('GET', '/readyz', raw=True) == 'ok')
+        self.start('manager', [
+            self.args.manager, '--kubeconfig', os.path.join(self.folder, 'controller-manager.conf'),
+            '--root-ca-file', self.pki('ca.crt'), '--bind-address', '127.0.0.1',
+            '--secure-port', str(self.ops), '--node-monitor-grace-period', '4s'])
+
+    def down(self):
+        for p in reversed(self.running):
+            p.send_signal(signal.SIGTERM)
+            try:
+                p.wait(5)
+            except subprocess.TimeoutExpired:
+                p.kill()
+                p.wait()
+
+    def call(self, verb, path, body=None, type_='application/json', raw=False):
+        context = ssl.create_default_context(cafile=self.pki('ca.crt'))
+        context.load_cert_chain(self.pki('admin.crt'), self.pki('admin.key'))
+        connection = http.client.HTTPSConnection('127.0.0.1', self.port, timeout=10,
+                                                 context=context)
+        try:
+            connection.request(verb, path, None if body is None else json.dumps(body),
+                               {'Content-Type': type_})
+            answer = connection.getresponse()
+            text = answer.read().decode()
+        finally:
+            connection.close()
+        if answer.status >= 300:
+            raise Failure('%s %s: %d %s' % (verb, path, answer.status, text[:500]))
+        return text if raw else json.loads(text)
+
+    def items(self, path):
+        return self.call('GET', path)['items']
+
+    def until(self, what, fn, seconds=DEADLINE_SECONDS):
+        """Waits for fn() to be true; its last false answer or error is the failure's text."""
+        end, last = time.monotonic() + seconds, None
+        while time.monotonic() < end:
+            if any(p.poll() is not None for p in self.running):
+                raise Failure('a daemon ended while waiting for ' + what)
+            try:
+                last = fn()
+                if last:
+                    return last
+            except (Failure, OSError, KeyError, IndexError) as e:
+                last = e
+            time.sleep(0.03)
+        raise Failure('%s: not within %d s; last: %s' % (what, seconds, last))
+
+
+class Node(threading.Thread):
+    """The scheduler and the kubelet of the node n1, as far as the API sees them."""
+
+    def __init__(self, cluster):
+        super().__init__(daemon=True)
+        self.c, self.ending, self.alive, self.address = cluster, False, True, 1
+
+    def now(self):
+        return time.strftime('%Y-%m-%dT%H:%M:%SZ', time.gmtime())
+
+    def register(self):
+        self.c.call('POST', '/api/v1/nodes', {'metadata': {
+            'name': 'n1', 'labels': {'topology.kubernetes.io/zone': 'z1'}}})
+        self.heartbeat()
+
+    def heartbeat(self):
+        self.c.call('PATCH', '/api/v1/nodes/n1/status', {'status': {'conditions': [
+            {'type': 'Ready', 'status': 'True', 'reason': 'KubeletReady',
+             'lastHeartbeatTime': self.now(), 'lastTransitionTime': self.now()}]}}, STRATEGIC)
+
+    def tend(self, pod):
+        meta, path = pod['metadata'], '/api/v1/namespaces/%s/pods/%s' % (
+            pod['metadata']['namespace'], pod['metadata']['name'])
+        if 'deletionTimestamp' in meta:
+            self.c.call('DELETE', path, {'gracePeriodSeconds': 0})
+        elif 'nodeName' not in pod['spec']:
+            self.c.call('POST', path + '/binding', {
+                'metadata': {'name': meta['name']}, 'target': {'kind': 'Node', 'name': 'n1'}})
+        elif pod['status'].get('phase') == 'Pending':
+            self.address += 1
+            ip = '10.1.%d.%d' % divmod(self.address, 256)
+            self.c.call('PATCH', path + '/status', {'status': {
+                'phase': 'Running', 'podIP': ip, 'podIPs': [{'ip': ip}], 'conditions': [
+                    {'type': 'Ready', 'status': 'True', 'lastTransitionTime': self.now()}]}},
+                STRATEGIC)
+
+    def run(self):
+        last = 0
+        while not self.ending:
+            time.sleep(0.05)
+            if not self.alive:
+                continue
+            try:
+                if time.monotonic() - last > 1.5:
+                    last = time.monotonic()
+                    self.heartbeat()
+                for pod in self.c.items('/api/v1/pods'):
+                    self.tend(pod)
+            except (Failure, OSError):
+                pass  # somebody else was quicker, or the end
+
+
+def deployment(name, replicas, image='one'):
+    return {'metadata': {'name': name}, 'spec': {
+        'replicas': replicas, 'selector': {'matchLabels': {'app': name}},
+        'strategy': {'rollingUpdate': {'maxSurge': 1, 'maxUnavailable': 0}},
+        'template': {'metadata': {'labels': {'app': name}}, 'spec': {
+            'terminationGracePeriodSeconds': 1,
+            'containers': [{'name': 'main', 'image': image}]}}}}
+
+
+DEFAULT, APPS = '/api/v1/namespaces/default', '/apis/apps/v1/namespaces/default'
+SLICES = '/apis/discovery.k8s.io/v1/namespaces/default/endpointslices'
+
+
+def addresses(c):
+    found = []
+    for s in c.items(SLICES + '?labelSelector=kubernetes.io/service-name%3Dweb'):
+        for e in s.get('endpoints') or []:
+            if e['conditions']['ready']:
+                found += e['addresses']
+    return sorted(found)
+
+
+def pod_ips(c):
+    return sorted(p['status']['podIP'] for p in c.items(DEFAULT + '/pods?labelSelector=app%3Dweb')
+                  if 'deletionTimestamp' not in p['metadata'])
+
+
+def status_is(c, name, **want):
+    status = c.call('GET', APPS + '/deployments/' + name)['status']
+    return status if all(status.get(k, 0) == v for k, v in want.items()) else None
+
+
+def case_namespaces_are_furnished(c, node):
+    c.until('the default account', lambda: c.call('GET', DEFAULT + '/serviceaccounts/default'))
+    path = DEFAULT + '/configmaps/kube-root-ca.crt'
+    with open(c.pki('ca.crt')) as f:
+        ca = f.read()
+    c.until('the root CA', lambda: c.call('GET', path)['data'] == {'ca.crt': ca})
+    c.call('PATCH', path, {'data': {'ca.crt': 'x'}}, MERGE)
+    c.until('the root CA is put right', lambda: c.call('GET', path)['data'] == {'ca.crt': ca})
+
+
+def case_a_ready_node_loses_its_taints(c, node):
+    node.register()
+    node.start()
+    c.until('no taints', lambda: 'taints' not in c.call('GET', '/api/v1/nodes/n1')['spec'])
+
+
+def case_deployment(c, node):
+    c.call('POST', DEFAULT + '/services', {'metadata': {'name': 'web'}, 'spec': {
+        'selector': {'app': 'web'}, 'ports': [{'port': 80, 'targetPort': 8080}]}})
+    c.call('POST', APPS + '/deployments', deployment('web', 3))
+    status = c.until('three replicas', lambda: status_is(c, 'web', availableReplicas=3,
+                                                         updatedReplicas=3, replicas=3))
+    conditions = {x['type']: (x['status'], x['reason']) for x in status['conditions']}
+    c.until('the conditions', lambda: {
+        x['type']: x['reason'] for x in status_is(c, 'web')['conditions']} == {
+            'Available': 'MinimumReplicasAvailable', 'Progressing': 'NewReplicaSetAvailable'})
+    c.until('the slices', lambda: len(addresses(c)) == 3 and addresses(c) == pod_ips(c))
+    slice_ = c.items(SLICES + '?labelSelector=kubernetes.io/service-name%3Dweb')[0]
+    end = slice_['endpoints'][0]
+    if end['zone'] != 'z1' or end['nodeName'] != 'n1' or slice_['ports'][0]['port'] != 8080:
+        raise Failure('slice: %s' % slice_)
+    return conditions
+
+
+def case_rollout(c, node):
+    worst = []
+
+    def look():
+        worst.append(sum(1 for p in c.items(DEFAULT + '/pods?labelSelector=app%3Dweb')
+                         if p['status'].get('podIP') and 'deletionTimestamp' not in p['metadata']))
+        return status_is(c, 'web', availableReplicas=3, updatedReplicas=3, replicas=3,
+                         observedGeneration=c.call('GET', APPS + '/deployments/web')[
+                             'metadata']['generation'])
+    c.call('PATCH', APPS + '/deployments/web', {'spec': {'template': {'spec': {
+        'containers': [{'name': 'main', 'image': 'two'}]}}}}, STRATEGIC)
+    c.until('the rollout', look, 20)
+    if min(worst) < 3:
+        raise Failure('fewer than three pods served: %s' % worst)
+    sets = sorted(s['spec']['replicas'] for s in c.items(APPS + '/replicasets'))
+    if sets != [0, 3]:
+        raise Failure('sets: %s' % sets)
+    c.until('the slices follow', lambda: addresses(c) == pod_ips(c))
+
+
+def case_scale(c, node):
+    for n in (6, 1):
+        c.call('PATCH', APPS + '/deployments/web', {'spec': {'replicas': n}}, MERGE)
+        c.until('%d replicas' % n, lambda: status_is(c, 'web', availableReplicas=n, replicas=n))
+        c.until('the slices', lambda: len(addresses(c)) == n)
+
+
+def case_cascade(c, node):
+    c.call('DELETE', APPS + '/deployments/web')
+    c.until('the sets go', lambda: not c.items(APPS + '/replicasets'))
+    c.until('the pods go', lambda: not c.items(DEFAULT + '/pods'))
+    c.until('the slice is empty', lambda: addresses(c) == [])
+    c.call('DELETE', DEFAULT + '/services/web')
+    c.until('the slices go', lambda: not c.items(
+        SLICES + '?labelSelector=kubernetes.io/service-name%3Dweb'))
+
+
+def case_foreground_and_orphan(c, node):
+    c.call('POST', APPS + '/deployments', deployment('a', 1))
+    c.until('a', lambda: status_is(c, 'a', availableReplicas=1))
+    c.call('DELETE', APPS + '/deployments/a', {'propagationPolicy': 'Foreground'})
+
+    def gone():
+        if [d for d in c.items(APPS + '/deployments')]:
+            return False
+        if c.items(APPS + '/replicasets'):
+            raise Failure('the Deployment went before its sets')
+        return True
+    c.until('a goes after its sets', gone)
+    c.call('POST', APPS + '/deployments', deployment('b', 1))
+    c.until('b', lambda: status_is(c, 'b', availableReplicas=1))
+    c.call('DELETE', APPS + '/deployments/b', {'propagationPolicy': 'Orphan'})
+    c.until('b goes', lambda: not c.items(APPS + '/deployments'))
+    sets = c.items(APPS + '/replicasets')
+    if len(sets) != 1 or sets[0]['metadata'].get('ownerReferences'):
+        raise Failure('orphans: %s' % sets)
+    c.call('DELETE', APPS + '/replicasets/' + sets[0]['metadata']['name'])
+
+
+def case_namespace(c, node):
+    base = '/api/v1/namespaces/doomed'
+    c.call('POST', '/api/v1/namespaces', {'metadata': {'name': 'doomed'}})
+    c.until('its account', lambda: c.call('GET', base + '/serviceaccounts/default'))
+    c.call('POST', base + '/configmaps', {'metadata': {'name': 'held', 'finalizers': ['a.b/c']}})
+    c.call('POST', '/apis/apps/v1/namespaces/doomed/deployments', deployment('d', 2))
+    c.call('DELETE', base)
+    c.until('the conditions', lambda: {
+        x['type']: x['message'] for x in c.call('GET', base)['status'].get('conditions', [])}.get(
+            'NamespaceFinalizersRemaining') ==
+        'Some content in the namespace has finalizers remaining: a.b/c in 1 resource instances')
+    c.call('PATCH', base + '/configmaps/held', {'metadata': {'finalizers': None}}, MERGE)
+    c.until('the namespace goes', lambda: 'doomed' not in [
+        n['metadata']['name'] for n in c.items('/api/v1/namespaces')])
+
+
+def case_aggregated_roles(c, node):
+    path = '/apis/rbac.authorization.k8s.io/v1/clusterroles'
+    c.call('POST', path, {'metadata': {'name': 'extra', 'labels': {
+        'rbac.authorization.k8s.io/aggregate-to-view': 'true'}}, 'rules': [
+            {'apiGroups': ['example.com'], 'resources': ['things'], 'verbs': ['get']}]})
+    c.until('view gets the rule', lambda: any(
+        r.get('resources') == ['things'] for r in c.call('GET', path + '/view')['rules'] or []))
+
+
+def case_a_silent_node(c, node):
+    c.call('POST', APPS + '/deployments', deployment('s', 1))
+    c.until('s', lambda: status_is(c, 's', availableReplicas=1))
+    node.alive = False
+    c.until('the taints', lambda: {
+        (t['key'], t['effect']) for t in c.call('GET', '/api/v1/nodes/n1')['spec']['taints']} == {
+            ('node.kubernetes.io/unreachable', 'NoSchedule'),
+            ('node.kubernetes.io/unreachable', 'NoExecute')})
+    c.until('s is not available', lambda: status_is(c, 's', availableReplicas=0))
+    node.alive = True
+    c.until('no taints', lambda: 'taints' not in c.call('GET', '/api/v1/nodes/n1')['spec'])
+
+
+CASES = [case_namespaces_are_furnished, case_a_ready_node_loses_its_taints, case_deployment,
+         case_rollout, case_scale, case_cascade, case_foreground_and_orphan, case_namespace,
+         case_aggregated_roles, case_a_silent_node]
+
+
+def main():
+    p = argparse.ArgumentParser()
+    p.add_argument('--apiserver', required=True)
+    p.add_argument('--manager', required=True)
+    p.add_argument('--pki', required=True)
+    p.add_argument('--store', default='/usr/bin/etcd')
+    p.add_argument('--keep', action='store_true', help='leave the folder with the logs')
+    args = p.parse_args()
+    folder = tempfile.mkdtemp(prefix='kubec-controllers-')
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
+    c = Cluster(folder, args)
+    node, failed = Node(c), 0
+    try:
+        c.up()
+        for case in CASES:
+            begin = time.monotonic()
+            try:
+                case(c, node)
+                print('ok    %s (%.1f s)' % (case.__name__[5:], time.monotonic() - begin))
+            except (Failure, OSError, KeyError) as e:
+                failed += 1
+                print('FAIL  %s: %r' % (case.__name__[5:], e))
+    except Failure as e:
+        failed += 1
+        print('FAIL  start: %s' % e)
+    finally:
+        node.ending = True
+        c.down()
+        if failed:
+            for name in ('apiserver', 'manager'):
+                path = os.path.join(folder, name + '.log')
+                if os.path.exists(path):
+                    with open(path, errors='replace') as f:
+                        print('--- ' + name + '\n' + ''.join(f.readlines()[-15:]))
+        if args.keep:
+            print('kept ' + folder)
+        else:
+            shutil.rmtree(folder, ignore_errors=True)
+    sys.exit(1 if failed else 0)
+
+
+if __name__ == '__main__':
+    main()
