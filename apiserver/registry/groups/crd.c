@@ -285,6 +285,7 @@ static void check_stored_versions(errs_t errs, const ApiextensionsV1__CustomReso
 		field_invalid_json(errs, p, "null", "must have at least one stored version");
 		return;
 	}
+	const char *json = json_of_strings(errs, st->stored_versions, st->n_stored_versions);
 	for (size_t j = 0; j < st->n_stored_versions; j++)
 		index_add(&stored, st->stored_versions[j], (uint32_t)j);
 	for (size_t i = 0; i < crd->spec->n_versions; i++) {
@@ -294,12 +295,8 @@ static void check_stored_versions(errs_t errs, const ApiextensionsV1__CustomReso
 		if (j >= 0 && !found[j])
 			found[j] = true;
 		else if (v->storage)
-			field_add(
-			    errs, FIELD_INVALID, p,
-			    errs->n < FIELD_ERRORS_MAX
-			        ? json_of_strings(errs, st->stored_versions, st->n_stored_versions)
-			        : NULL,
-			    "must have the storage version %s", v->name);
+			field_add(errs, FIELD_INVALID, p, json, "must have the storage version %s",
+			          v->name);
 	}
 	for (size_t j = 0; j < st->n_stored_versions; j++)
 		if (!found[j])
