@@ -3,6 +3,7 @@
 
 #include <string.h>
 
+#include "common/base/map.h"
 #include "proto/meta_labels.h"
 
 static const CoreV1__PodCondition *ready_condition(const CoreV1__Pod *pod)
@@ -87,6 +88,7 @@ static int magnitude(int64_t seconds)
 
 struct victim {
 	const CoreV1__Pod *pod;
+	size_t neighbours; /* pods of the set on its node, itself among them */
 	int64_t now_s;
 };
 
@@ -105,6 +107,7 @@ static int victim_cmp(const void *va, const void *vb)
 	BY(phase_rank(p), phase_rank(q));
 	BY(pod_is_ready(p), pod_is_ready(q));
 	BY(deletion_cost(p), deletion_cost(q));
+	BY(b->neighbours, a->neighbours);
 	if (pod_is_ready(p))
 		BY(magnitude(a->now_s - ready_since(p)), magnitude(b->now_s - ready_since(q)));
 	BY(-most_restarts(p), -most_restarts(q));
@@ -117,8 +120,16 @@ static void pick_victims(const struct replicaset_input *in, const CoreV1__Pod **
                          struct replicaset_plan *ret)
 {
 	struct victim *v = arena_array(a, struct victim, n_active);
+	struct map on_node = {0}; /* node -> number of pods */
+	for (size_t i = 0; i < n_active; i++) {
+		uintptr_t n = (uintptr_t)map_get_str(&on_node, active[i]->spec->node_name);
+		map_put_str(&on_node, active[i]->spec->node_name, (void *)(n + 1));
+	}
 	for (size_t i = 0; i < n_active; i++)
-		v[i] = (struct victim){active[i], in->now_s};
+		v[i] = (struct victim){active[i],
+		                       (size_t)map_get_str(&on_node, active[i]->spec->node_name),
+		                       in->now_s};
+	map_deinit(&on_node);
 	qsort(v, n_active, sizeof(*v), victim_cmp);
 	ret->remove = arena_array(a, const CoreV1__Pod *, excess);
 	for (; ret->n_remove < excess; ret->n_remove++)
