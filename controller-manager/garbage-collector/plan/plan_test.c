@@ -18,7 +18,8 @@ struct world {
 static void on_wake(const char *uid, void *arg)
 {
 	struct world *w = arg;
-	strcat(strcat(w->woken, uid), " ");
+	size_t n = strlen(w->woken);
+	snprintf(w->woken + n, sizeof(w->woken) - n, "%s ", uid);
 }
 
 static int set_up(void **state)
