@@ -37,7 +37,6 @@ enum { ATTEMPT_SCHEDULED, ATTEMPT_UNSCHEDULABLE, ATTEMPT_ERROR };
 struct bind_call {
 	struct scheduler *s;
 	char *key, *node;
-	uint64_t begin_ns;
 };
 
 static uint64_t now_ms(const struct scheduler *s)
@@ -218,7 +217,7 @@ static void bind_pod(struct scheduler *s, const struct informer_object *o, const
 	struct bind_call *b = calloc(1, sizeof(*b));
 	if (!b)
 		abort();
-	*b = (struct bind_call){s, dup_str(o->key), dup_str(node->name), clock_mono_ns()};
+	*b = (struct bind_call){s, dup_str(o->key), dup_str(node->name)};
 	cluster_assume(s->cluster, o->key, pod, node->name);
 	client_bind(s->o.client, o->ns, o->name, o->uid, node->name, on_bound, b);
 }

@@ -150,8 +150,6 @@ class Schemas:
         is_list = field.repeated and not (entry and entry.special == "MAP_ENTRY")
         if is_list:
             out["x-kubernetes-list-type"] = {0: "atomic", 1: "set", 2: "map"}[field.list_type]
-            if field.list_type == 0 and not field.struct_atomic and not field.patch:
-                out["x-kubernetes-list-type"] = "atomic"
             if field.keys:
                 out["x-kubernetes-list-map-keys"] = field.keys
         elif field.struct_atomic:
