@@ -44,14 +44,15 @@ MACHINE = re.compile(r'(?<![\w.])/(work|farm)/|deb\.debian\.org|registry\.npmjs'
 
 
 def sources(root):
-    """Tracked files where there is a repository, else every file."""
+    """Tracked files where there is a repository (whoever owns it), else every file outside of builds."""
     try:
-        out = subprocess.run(['git', '-C', root, 'ls-files'], capture_output=True, text=True,
+        out = subprocess.run(['git', '-c', 'safe.directory=*', '-C', root, 'ls-files'], capture_output=True, text=True,
                              check=True).stdout.split('\n')
         return [f for f in out if f]
     except (subprocess.CalledProcessError, FileNotFoundError):
         found = []
-        for folder, _, names in os.walk(root):
+        for folder, inside, names in os.walk(root):
+            inside[:] = [d for d in inside if d not in ('.git', '__pycache__') and not d.startswith('build')]
             found += [os.path.relpath(os.path.join(folder, n), root) for n in names]
         return found
 
