@@ -14,15 +14,43 @@ struct kubelet_config {
 	const char *cluster_domain, *pod_cidr, *resolv_conf;
 	flag_list cluster_dns, taints;
 	flag_map node_labels, system_reserved, kube_reserved;
-	int64_t port, healthz_port, max_pods;
-	int64_t status_ms, status_report_ms, lease_s;
+	int64_t port, healthz_port, max_pods, pods_per_core;
+	int64_t status_ms, status_report_ms, lease_s, max_images;
 	bool fail_swap_on, register_node;
+	const char *provider_id;
+
+	/* cgroup/ */
+	bool cgroups_per_qos, cpu_cfs_quota, single_process_oom_kill;
+	const char *cgroup_driver, *cgroup_root, *kube_reserved_cgroup, *system_reserved_cgroup;
+	flag_list enforce_node_allocatable;
+	int64_t pod_pids_limit, cpu_cfs_period_ms;
+
+	/* static/ */
+	const char *static_pod_path;
+	int64_t file_check_ms;
+
+	/* logs/ and gc/ */
+	const char *log_max_size;
+	int64_t log_max_files, log_monitor_ms;
+	int64_t image_gc_high, image_gc_low, image_min_age_ms, image_max_age_ms;
+	int64_t dead_per_container, dead_total, dead_min_age_ms;
+
+	/* eviction/ */
+	const char *eviction_hard, *eviction_soft, *eviction_soft_grace, *eviction_min_reclaim;
+	int64_t eviction_max_pod_grace_s, eviction_transition_ms;
+	bool merge_default_eviction;
 };
 
 struct pods;
 struct node;
 struct objects;
 struct server;
+struct cgroups;
+struct eviction;
+struct gc;
+struct log_rotation;
+struct statics;
+struct stats;
 
 struct kubelet {
 	const struct kubelet_config *config;
@@ -36,6 +64,12 @@ struct kubelet {
 	struct node *node;
 	struct pods *pods;
 	struct server *server;
+	struct cgroups *cgroups;
+	struct eviction *eviction;
+	struct gc *gc;
+	struct log_rotation *log_rotation;
+	struct statics *statics;
+	struct stats *stats;
 	struct worker disk;                         /* removes folders */
 	const char *runtime_name, *runtime_version; /* "containerd", "1.6.20" */
 };
