@@ -2,7 +2,11 @@
 /* The shell of the Deployment controller: Deployments, ReplicaSets and pods in; ReplicaSets made,
  * scaled and deleted, status. */
 #include "common/base/clock.h"
+#include "common/base/heap.h"
+#include "controller-manager/base/claim.h"
+#include "controller-manager/base/index.h"
 #include "controller-manager/base/manager.h"
+#include "controller-manager/base/meta.h"
 #include "controller-manager/base/owner.h"
 #include "controller-manager/base/work.h"
 #include "controller-manager/deployment/plan/plan.h"
@@ -37,50 +41,15 @@ static struct recorder_ref ref_of(const AppsV1__Deployment *d)
 
 /* Annotations */
 
-static void set_annotation(MetaV1__ObjectMeta *meta, struct arena *a, const char *key,
-                           const char *value)
-{
-	for (size_t i = 0; i < meta->n_annotations; i++)
-		if (!strcmp(meta->annotations[i]->key, key)) {
-			meta->annotations[i]->value = arena_strdup(a, value);
-			return;
-		}
-	MetaV1__ObjectMeta__AnnotationsEntry *e =
-	    arena_new(a, MetaV1__ObjectMeta__AnnotationsEntry);
-	*e = (MetaV1__ObjectMeta__AnnotationsEntry)META_V1__OBJECT_META__ANNOTATIONS_ENTRY__INIT;
-	e->key = arena_strdup(a, key);
-	e->value = arena_strdup(a, value);
-	size_t bytes = meta->n_annotations * sizeof(e);
-	MetaV1__ObjectMeta__AnnotationsEntry **list = arena_alloc(a, bytes + sizeof(e));
-	if (bytes)
-		memcpy(list, meta->annotations, bytes);
-	list[meta->n_annotations++] = e;
-	meta->annotations = list;
-}
-
-static void add_label(MetaV1__ObjectMeta *meta, struct arena *a, const char *key, const char *value)
-{
-	MetaV1__ObjectMeta__LabelsEntry *e = arena_new(a, MetaV1__ObjectMeta__LabelsEntry);
-	*e = (MetaV1__ObjectMeta__LabelsEntry)META_V1__OBJECT_META__LABELS_ENTRY__INIT;
-	e->key = arena_strdup(a, key);
-	e->value = arena_strdup(a, value);
-	size_t bytes = meta->n_labels * sizeof(e);
-	MetaV1__ObjectMeta__LabelsEntry **list = arena_alloc(a, bytes + sizeof(e));
-	if (bytes)
-		memcpy(list, meta->labels, bytes);
-	list[meta->n_labels++] = e;
-	meta->labels = list;
-}
-
 /* The numbers by which a later change of spec.replicas is told from a rollout. */
 static void annotate_numbers(const AppsV1__Deployment *d, MetaV1__ObjectMeta *meta, struct arena *a)
 {
 	int32_t surge, unavailable;
 	deployment_limits(d, &surge, &unavailable);
-	set_annotation(meta, a, ANNOTATION("desired-replicas"),
-	               arena_printf(a, "%d", d->spec->replicas));
-	set_annotation(meta, a, ANNOTATION("max-replicas"),
-	               arena_printf(a, "%d", d->spec->replicas + surge));
+	meta_set_annotation(meta, a, ANNOTATION("desired-replicas"),
+	                    arena_printf(a, "%d", d->spec->replicas));
+	meta_set_annotation(meta, a, ANNOTATION("max-replicas"),
+	                    arena_printf(a, "%d", d->spec->replicas + surge));
 }
 
 /* The Deployment's annotations go to its new set, but for kubectl's and the controller's own. */
@@ -98,7 +67,7 @@ static void copy_annotations(const AppsV1__Deployment *d, MetaV1__ObjectMeta *me
 		for (size_t k = 0; k < ARRAY_LEN(not_copied); k++)
 			copy &= strcmp(e->key, not_copied[k]) != 0;
 		if (copy)
-			set_annotation(meta, a, e->key, e->value);
+			meta_set_annotation(meta, a, e->key, e->value);
 	}
 }
 
@@ -152,14 +121,6 @@ static void on_created(const struct client_result *r, void *arg)
 	free(c);
 }
 
-static char *dup_str(const char *text)
-{
-	char *copy = strdup(text);
-	if (!copy)
-		abort();
-	return copy;
-}
-
 static void create_set(struct deployments *s, struct work *w, const AppsV1__Deployment *d,
                        const struct deployment_plan *plan, struct arena *a)
 {
@@ -167,7 +128,7 @@ static void create_set(struct deployments *s, struct work *w, const AppsV1__Depl
 	CoreV1__PodTemplateSpec *template = arena_memdup(a, d->spec->template_, sizeof(*template));
 	MetaV1__ObjectMeta *labels = template->metadata =
 	    arena_memdup(a, template->metadata, sizeof(*labels));
-	add_label(labels, a, "pod-template-hash", plan->hash);
+	meta_set_label(labels, a, "pod-template-hash", plan->hash);
 	MetaV1__LabelSelector *selector = arena_memdup(a, d->spec->selector, sizeof(*selector));
 	MetaV1__LabelSelector__MatchLabelsEntry *e =
 	    arena_new(a, MetaV1__LabelSelector__MatchLabelsEntry);
@@ -188,7 +149,7 @@ static void create_set(struct deployments *s, struct work *w, const AppsV1__Depl
 	rs->metadata->labels = labels->labels;
 	copy_annotations(d, rs->metadata, a);
 	annotate_numbers(d, rs->metadata, a);
-	set_annotation(rs->metadata, a, ANNOTATION("revision"), plan->revision);
+	meta_set_annotation(rs->metadata, a, ANNOTATION("revision"), plan->revision);
 	owner_set(rs->metadata, "apps/v1", "Deployment", d->metadata->name, d->metadata->uid, a);
 	rs->spec->has_replicas = 1;
 	rs->spec->replicas = plan->create_replicas;
@@ -197,15 +158,13 @@ static void create_set(struct deployments *s, struct work *w, const AppsV1__Depl
 	rs->spec->selector = selector;
 	rs->spec->template_ = template;
 
-	struct creation *c = calloc(1, sizeof(*c));
-	if (!c)
-		abort();
+	struct creation *c = heap_new(struct creation);
 	*c = (struct creation){.s = s,
 	                       .work = w,
-	                       .ns = dup_str(d->metadata->namespace_),
-	                       .name = dup_str(d->metadata->name),
-	                       .uid = dup_str(d->metadata->uid),
-	                       .hash_owner = dup_str(plan->name)};
+	                       .ns = heap_strdup(d->metadata->namespace_),
+	                       .name = heap_strdup(d->metadata->name),
+	                       .uid = heap_strdup(d->metadata->uid),
+	                       .hash_owner = heap_strdup(plan->name)};
 	AppsV1__Deployment collided = *d;
 	AppsV1__DeploymentStatus status = *d->status;
 	status.has_collision_count = 1;
@@ -235,26 +194,15 @@ static bool annotations_differ(const MetaV1__ObjectMeta *x, const MetaV1__Object
 	return false;
 }
 
-static MetaV1__ObjectMeta *copy_meta(const MetaV1__ObjectMeta *from, struct arena *a)
-{
-	MetaV1__ObjectMeta *meta = arena_memdup(a, from, sizeof(*from));
-	meta->annotations =
-	    arena_array(a, MetaV1__ObjectMeta__AnnotationsEntry *, from->n_annotations);
-	for (size_t i = 0; i < from->n_annotations; i++)
-		meta->annotations[i] =
-		    arena_memdup(a, from->annotations[i], sizeof(*from->annotations[i]));
-	return meta;
-}
-
 static void scale_set(struct deployments *s, struct work *w, const AppsV1__Deployment *d,
                       const struct deployment_scale *to, struct arena *a)
 {
 	AppsV1__ReplicaSet rs = *to->set;
 	AppsV1__ReplicaSetSpec spec = *rs.spec;
-	rs.metadata = copy_meta(rs.metadata, a);
+	rs.metadata = arena_memdup(a, rs.metadata, sizeof(*rs.metadata));
 	annotate_numbers(d, rs.metadata, a);
 	if (to->revision)
-		set_annotation(rs.metadata, a, ANNOTATION("revision"), to->revision);
+		meta_set_annotation(rs.metadata, a, ANNOTATION("revision"), to->revision);
 	spec.has_replicas = 1;
 	spec.replicas = to->replicas;
 	rs.spec = &spec;
@@ -286,8 +234,8 @@ static void write_own(struct deployments *s, struct work *w, AppsV1__Deployment 
 	/* The annotation first: its event brings the status' turn. */
 	if (plan->own_revision) {
 		AppsV1__Deployment copy = *d;
-		copy.metadata = copy_meta(d->metadata, a);
-		set_annotation(copy.metadata, a, ANNOTATION("revision"), plan->own_revision);
+		copy.metadata = arena_memdup(a, d->metadata, sizeof(*d->metadata));
+		meta_set_annotation(copy.metadata, a, ANNOTATION("revision"), plan->own_revision);
 		work_hold(w);
 		client_write_msg(s->client, false, &t, &apps_v1__deployment_schema, &copy.base,
 		                 work_done, w);
@@ -303,57 +251,23 @@ static void write_own(struct deployments *s, struct work *w, AppsV1__Deployment 
 
 /* Claiming ReplicaSets */
 
-static void patch_owner(struct deployments *s, struct work *w, const AppsV1__Deployment *d,
-                        const AppsV1__ReplicaSet *rs, bool adopt, struct arena *a)
+static size_t claim_sets(struct deployments *s, struct work *w, const AppsV1__Deployment *d,
+                         struct arena *a, AppsV1__ReplicaSet ***ret)
 {
-	struct client_target t = {
-	    .resource = sets_resource, .ns = rs->metadata->namespace_, .name = rs->metadata->name};
-	const char *patch =
-	    adopt
-	        ? arena_printf(
-	              a,
-	              "{\"metadata\":{\"ownerReferences\":[{\"apiVersion\":\"apps/v1\",\"kind\":"
-	              "\"Deployment\",\"name\":\"%s\",\"uid\":\"%s\",\"controller\":true,"
-	              "\"blockOwnerDeletion\":true}],\"uid\":\"%s\"}}",
-	              d->metadata->name, d->metadata->uid, rs->metadata->uid)
-	        : arena_printf(
-	              a,
-	              "{\"metadata\":{\"ownerReferences\":[{\"$patch\":\"delete\",\"uid\":\"%s\"}],"
-	              "\"uid\":\"%s\"}}",
-	              d->metadata->uid, rs->metadata->uid);
-	work_hold(w);
-	client_patch(s->client, &t, CLIENT_PATCH_STRATEGIC, slice_str(patch), NULL, work_done, w);
-}
-
-static size_t claim(struct deployments *s, struct work *w, const AppsV1__Deployment *d,
-                    struct arena *a, AppsV1__ReplicaSet ***ret)
-{
-	struct label_selector sel;
-	size_t n_owned, n_orphans, n = 0;
-	bool going = d->metadata->deletion_timestamp != NULL;
-	if (meta_label_selector(d->spec->selector, a, &sel, NULL))
+	struct label_selector selector;
+	if (meta_label_selector(d->spec->selector, a, &selector, NULL))
 		return 0;
-	const struct informer_object *const *owned =
-	    informer_lookup(s->sets, s->sets_by_owner, d->metadata->uid, &n_owned);
-	*ret = arena_array(a, AppsV1__ReplicaSet *, n_owned);
-	for (size_t i = 0; i < n_owned; i++) {
-		AppsV1__ReplicaSet *rs =
-		    (void *)informer_object_decode(owned[i], &apps_v1__replica_set_schema, a);
-		if (rs && meta_labels_match(&sel, rs->metadata))
-			(*ret)[n++] = rs;
-		else if (rs && !going)
-			patch_owner(s, w, d, rs, false, a);
-	}
-	const struct informer_object *const *orphans =
-	    informer_lookup(s->sets, s->sets_orphans, d->metadata->namespace_, &n_orphans);
-	for (size_t i = 0; i < n_orphans && !going; i++) {
-		AppsV1__ReplicaSet *rs =
-		    (void *)informer_object_decode(orphans[i], &apps_v1__replica_set_schema, a);
-		if (rs && !rs->metadata->deletion_timestamp &&
-		    meta_labels_match(&sel, rs->metadata))
-			patch_owner(s, w, d, rs, true, a);
-	}
-	return n;
+	const struct claim c = {.client = s->client,
+	                        .resource = sets_resource,
+	                        .schema = &apps_v1__replica_set_schema,
+	                        .objects = s->sets,
+	                        .by_owner = s->sets_by_owner,
+	                        .orphans = s->sets_orphans,
+	                        .api_version = "apps/v1",
+	                        .kind = "Deployment",
+	                        .owner = d->metadata,
+	                        .selector = &selector};
+	return claim_objects(&c, w, a, ret);
 }
 
 /* Pods of all sets but the newest that have not ended. */
@@ -393,7 +307,7 @@ static void process(struct workqueue *q, const char *key, void *arg)
 	AppsV1__ReplicaSet **sets = NULL;
 	struct deployment_input in = {.d = d, .now_s = clock_real_ns() / 1000000000};
 	struct deployment_plan plan;
-	in.n_sets = claim(s, w, d, &a, &sets);
+	in.n_sets = claim_sets(s, w, d, &a, &sets);
 	in.sets = sets;
 	if (d->spec->strategy && !strcmp(d->spec->strategy->type, "Recreate"))
 		in.old_pods = count_old_pods(s, &in, &a);
@@ -455,24 +369,9 @@ static void on_pod_delete(const struct informer_object *old, void *arg)
 		on_set(sets[i], arg);
 }
 
-static void index_uid(const struct informer_object *o, void (*emit)(void *, struct slice),
-                      void *arg)
-{
-	emit(arg, slice_str(o->uid));
-}
-
-static void index_orphan(const struct informer_object *o, void (*emit)(void *, struct slice),
-                         void *arg)
-{
-	if (!*o->owner_uid)
-		emit(arg, slice_str(o->ns));
-}
-
 static void *make(struct manager *m)
 {
-	struct deployments *s = calloc(1, sizeof(*s));
-	if (!s)
-		abort();
+	struct deployments *s = heap_new(struct deployments);
 	s->m = m;
 	s->client = manager_client(m, "deployment-controller");
 	s->recorder = recorder_new(m->client, controller_deployment.name, NULL);

@@ -28,10 +28,3 @@ struct replicaset_plan {
 
 void replicaset_plan(const struct replicaset_input *in, struct arena *a,
                      struct replicaset_plan *ret);
-
-/* Shared with other controllers of pods. */
-bool pod_is_active(const CoreV1__Pod *pod);
-bool pod_is_ready(const CoreV1__Pod *pod);
-/* Ready for min_ready_seconds; *ret_at_s (may be NULL) is when it will be, if it is ready. */
-bool pod_is_available(const CoreV1__Pod *pod, int32_t min_ready_seconds, int64_t now_s,
-                      int64_t *ret_at_s);
