@@ -107,5 +107,18 @@ def case_pending_for_cpu(c):
         check('Pending' in s.kubectl('get', 'pod', 'big'), 'not Pending')
 
 
+def case_host_port(c):
+    """A hostPort answers on the node's address and on loopback, and its rules go with the pod."""
+    script = 'echo hello > /var/www/index.html; exec httpd -f -p 8080 -h /var/www'
+    address = c.get('nodes')['items'][0]['status']['addresses'][0]['address']
+    with c.leaks(), c.space('hostport') as s:
+        s.apply(pod('hp', script, container={
+            'ports': [{'containerPort': 8080, 'hostPort': 18080}]}))
+        s.ready('hp')
+        for host in (address, '127.0.0.1'):
+            s.until(f'{host} answers', lambda: s.run(
+                'curl', '-s', '-m', '3', f'http://{host}:18080/').stdout == 'hello\n')
+
+
 CASES = [case_node_is_ready, case_deployment, case_killed_container_is_restarted, case_logs,
-         case_volumes_and_env, case_crash_loop, case_pending_for_cpu]
+         case_volumes_and_env, case_host_port, case_crash_loop, case_pending_for_cpu]

@@ -19,6 +19,8 @@ import signal
 import subprocess
 import time
 
+from traces import node_traces
+
 HERE = os.path.dirname(os.path.abspath(__file__))
 ROOT = os.path.dirname(os.path.dirname(HERE))
 BUSYBOX = 'localhost/busybox:1'
@@ -41,8 +43,9 @@ def equal(got, want, what=''):
     check(got == want, f'{what}: got {got!r}, want {want!r}')
 
 
-def until(what, fn, seconds=30):
-    """Waits for fn() to answer something true; its last answer or error is in the failure's text."""
+def until(what, fn, seconds=30, describe=None):
+    """Waits for fn() to answer something true. The failure's text has what describe() says, or fn()'s last
+    answer or error."""
     end, last = time.monotonic() + seconds, None
     while time.monotonic() < end:
         try:
@@ -52,7 +55,7 @@ def until(what, fn, seconds=30):
         except (Failure, subprocess.TimeoutExpired, OSError, KeyError, IndexError, ValueError) as e:
             last = e
         time.sleep(0.1)
-    raise Failure(f'{what}: not within {seconds} s; last: {last}')
+    raise Failure(f'{what}: not within {seconds} s; {describe() if describe else f"last: {last}"}')
 
 
 def pod(name, script, labels=None, container=None, **spec):
@@ -165,6 +168,18 @@ class Cluster:
     def quickstart(self, *more):
         return self.run(ROOT + '/deploy/quickstart', '--root', self.folder, '--build', self.build,
                         *more, timeout=240).stdout
+
+    @contextlib.contextmanager
+    def leaks(self, seconds=60):
+        """Demands that what runs inside leaves nothing on the node: no sandbox, container, mount, cgroup,
+        link, network namespace, rule, address or pod folder. To be used around a space()."""
+        before = node_traces(self)
+        yield
+        until('nothing is left on the node', lambda: not self.left_since(before), seconds,
+              lambda: ', '.join(sorted(self.left_since(before))))
+
+    def left_since(self, before):
+        return node_traces(self) - before
 
     def diagnose(self):
         """What a reader of a failure wants to know: pods, events, the end of every daemon's log."""
