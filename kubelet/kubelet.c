@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "common/base/log.h"
+#include "kubelet/cgroup/cgroups.h"
 #include "kubelet/node/node.h"
 #include "kubelet/objects.h"
 #include "kubelet/pod/files.h"
@@ -20,6 +21,7 @@ struct hello {
 
 static void begin(struct kubelet *k)
 {
+	cgroups_start(k->cgroups);
 	pods_start(k->pods);
 	node_start(k->node);
 	informers_start(k->informers);
@@ -92,6 +94,7 @@ int kubelet_start(struct kubelet *k, struct daemon *d, const struct kubelet_conf
 	k->informers = informers_new(k->client);
 	k->recorder = recorder_new(k->client, "kubelet", c->node_name);
 	k->objects = objects_new(k->client);
+	cgroups_new(k);
 	pods_new(k);
 	node_new(k);
 	r = server_start(k, &k->server, err);
@@ -109,6 +112,7 @@ void kubelet_stop(struct kubelet *k)
 	server_free(k->server);
 	node_free(k->node);
 	pods_free(k->pods);
+	cgroups_free(k->cgroups);
 	objects_free(k->objects);
 	recorder_free(k->recorder);
 	informers_free(k->informers);

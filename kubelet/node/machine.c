@@ -108,3 +108,27 @@ int64_t machine_disk_available(const char *path, double *ret_fraction)
 	*ret_fraction = (double)fs.f_bavail / (double)fs.f_blocks;
 	return (int64_t)fs.f_bavail * (int64_t)fs.f_frsize;
 }
+
+static int64_t number_in(const char *path, const char *format)
+{
+	long long v = 0;
+	FILE *f = fopen(path, "re");
+	if (f && fscanf(f, format, &v) != 1)
+		v = 0;
+	if (f)
+		fclose(f);
+	return v;
+}
+
+int64_t machine_pids_max(void)
+{
+	int64_t pids = number_in("/proc/sys/kernel/pid_max", "%lld");
+	int64_t threads = number_in("/proc/sys/kernel/threads-max", "%lld");
+	return threads > 0 && threads < pids ? threads : pids;
+}
+
+int64_t machine_pids(void)
+{
+	/* "0.20 0.18 0.12 1/80 11206": running/all */
+	return number_in("/proc/loadavg", "%*s %*s %*s %*d/%lld");
+}

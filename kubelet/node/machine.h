@@ -18,3 +18,6 @@ bool machine_has_swap(void);
 /* What is free now. */
 int64_t machine_memory_available(void);
 int64_t machine_disk_available(const char *path, double *ret_fraction);
+/* The processes that there may be, and that there are (threads count). */
+int64_t machine_pids_max(void);
+int64_t machine_pids(void);

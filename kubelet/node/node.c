@@ -52,6 +52,16 @@ int64_t node_memory_bytes(const struct node *n)
 	return n->machine.memory_bytes;
 }
 
+int64_t node_cpus(const struct node *n)
+{
+	return n->machine.cpus;
+}
+
+int64_t node_pids_max(void)
+{
+	return machine_pids_max();
+}
+
 /* What is set apart for the system and the kubelet itself. */
 static void reserve(const struct node *n, const char *resource, struct quantity *q)
 {

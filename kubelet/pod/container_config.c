@@ -9,12 +9,11 @@
 
 #include "common/base/rng.h"
 #include "common/codec/quantity.h"
+#include "kubelet/cgroup/cgroups.h"
 #include "kubelet/node/node.h"
 #include "kubelet/pod/field_ref.h"
 #include "kubelet/pod/files.h"
 #include "kubelet/volume/volume.h"
-
-enum { CPU_PERIOD_US = 100000, CPU_QUOTA_MIN = 1000, CPU_SHARES_MIN = 2, CPU_SHARES_MAX = 262144 };
 
 static bool is_set(const char *s)
 {
@@ -91,55 +90,6 @@ static int add_mounts(struct pod *p, const CoreV1__Container *c, const struct en
 		add_mount(cfg, a, c->termination_message_path, file);
 	}
 	return 0;
-}
-
-/* Resources */
-
-static int64_t memory_of(const char *text)
-{
-	struct quantity q = quantity_of(text);
-	return quantity_value(&q);
-}
-
-static int64_t milli_of(const char *text)
-{
-	struct quantity q = quantity_of(text);
-	return quantity_milli(&q);
-}
-
-/* How early the kernel may choose its processes when memory runs out (qos/policy.go). */
-static int64_t oom_score(const struct pod *p, const CoreV1__Container *c)
-{
-	const char *qos = pod_qos_class(p->spec);
-	if (!strcmp(qos, "Guaranteed"))
-		return -997;
-	if (!strcmp(qos, "BestEffort"))
-		return 1000;
-	int64_t capacity = node_memory_bytes(p->k->node);
-	int64_t request = memory_of(container_request(c, "memory"));
-	int64_t score = capacity > 0 ? 1000 - 1000 * request / capacity : 999;
-	return score < 3 ? 3 : MIN(score, 999);
-}
-
-static CriV1__LinuxContainerResources *resources_of(const struct pod *p, const CoreV1__Container *c,
-                                                    struct arena *a)
-{
-	CriV1__LinuxContainerResources *r =
-	    CRI_NEW(a, CriV1__LinuxContainerResources, CRI_V1__LINUX_CONTAINER_RESOURCES__INIT);
-	const char *cpu_limit = container_limit(c, "cpu"), *cpu = container_request(c, "cpu");
-	int64_t milli = milli_of(cpu ? cpu : cpu_limit);
-	r->cpu_shares = milli * 1024 / 1000;
-	r->cpu_shares = r->cpu_shares < CPU_SHARES_MIN ? CPU_SHARES_MIN : r->cpu_shares;
-	r->cpu_shares = MIN(r->cpu_shares, CPU_SHARES_MAX);
-	int64_t limit = milli_of(cpu_limit);
-	if (limit > 0) {
-		int64_t quota = limit * CPU_PERIOD_US / 1000;
-		r->cpu_period = CPU_PERIOD_US;
-		r->cpu_quota = quota < CPU_QUOTA_MIN ? CPU_QUOTA_MIN : quota;
-	}
-	r->memory_limit_in_bytes = memory_of(container_limit(c, "memory"));
-	r->oom_score_adj = oom_score(p, c);
-	return r;
 }
 
 /* Security */
@@ -363,7 +313,8 @@ enum object_state container_config(struct pod *p, const CoreV1__Container *c, ui
 	add_env(&env, cfg, a);
 	add_notes(p, c, attempt, cfg, a);
 	cfg->linux_ = CRI_NEW(a, CriV1__LinuxContainerConfig, CRI_V1__LINUX_CONTAINER_CONFIG__INIT);
-	cfg->linux_->resources = resources_of(p, c, a);
+	cfg->linux_->resources = cgroups_container_resources(p->k->cgroups, p->spec, c,
+	                                                     node_memory_bytes(p->k->node), a);
 	int r = security_of(p, c, image, a, &cfg->linux_->security_context, err);
 	if (!r)
 		r = log_folder_make(p, c->name, a, err);

@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "kubelet/cgroup/cgroups.h"
 #include "kubelet/pod/files.h"
 
 enum {
@@ -196,6 +197,8 @@ static CriV1__LinuxPodSandboxConfig *linux_config(struct pod *p, struct arena *a
 	CriV1__LinuxSandboxSecurityContext *sc = CRI_NEW(
 	    a, CriV1__LinuxSandboxSecurityContext, CRI_V1__LINUX_SANDBOX_SECURITY_CONTEXT__INIT);
 	l->security_context = sc;
+	l->cgroup_parent = (char *)(uintptr_t)cgroups_pod_parent(p->k->cgroups, p->spec, a);
+	l->resources = cgroups_sandbox_resources(p->k->cgroups, p->spec, a);
 	sc->namespace_options = namespaces(s, a);
 	sc->privileged = any_privileged(s);
 	sc->seccomp = CRI_NEW(a, CriV1__SecurityProfile, CRI_V1__SECURITY_PROFILE__INIT);
@@ -292,7 +295,8 @@ void sandbox_create(struct pod *p, uint32_t attempt, bool replaced)
 	    CRI_NEW(&a, CriV1__RunPodSandboxRequest, CRI_V1__RUN_POD_SANDBOX_REQUEST__INIT);
 	q->config = sandbox_config(p, attempt, true, &a);
 	struct err err;
-	if (folder_make(q->config->log_directory, 0755, &err)) {
+	if (folder_make(q->config->log_directory, 0755, &err) ||
+	    cgroups_pod_make(p->k->cgroups, p->spec, &err)) {
 		pod_event(p, NULL, true, "FailedCreatePodSandBox", "%s", err.text);
 		pod_hold(p, RETRY_MS);
 		pod_sync_after(p, RETRY_MS);

@@ -4,6 +4,7 @@
 
 #include "common/base/clock.h"
 #include "common/base/log.h"
+#include "kubelet/cgroup/cgroups.h"
 #include "kubelet/pod/pod.h"
 #include "kubelet/volume/volume.h"
 
@@ -79,6 +80,7 @@ static void finish(struct pod *p)
 		return;
 	}
 	volumes_remove_dir(p);
+	cgroups_pod_remove(p->k->cgroups, p->uid, p->spec);
 	log_info("Pod is gone", LOG_STR("pod", p->key), LOG_STR("uid", p->uid));
 	pod_forget(p);
 }
