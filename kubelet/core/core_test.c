@@ -119,8 +119,9 @@ static const char *step(void)
 		const char *name = plan.start[i].spec->name;
 		struct container_memory *m = memory_find(&memory, name);
 		assert_true(rt.n_containers < MAX);
-		if (plan.start[i].attempt)
-			backoff_raise(&m->crash, now_ms);
+		const struct runtime_container *last = runtime_newest(&rt, name);
+		if (last)
+			backoff_raise(&m->crash, (uint64_t)last->finished_ns / 1000000, now_ms);
 		m->has_started = m->ready = true;
 		containers[rt.n_containers++] = (struct runtime_container){
 		    .id = arena_printf(&arena, "%s-%u", name, plan.start[i].attempt),
@@ -276,7 +277,7 @@ static void test_unhealthy(void **state)
 	make_pod("", "a", "Always");
 	step();
 	memories[0].must_restart = true;
-	memories[0].restart_message = "Container a failed liveness probe, will be restarted";
+	memories[0].failed_probe = PROBE_LIVENESS;
 	assert_string_equal(step(), "-a");
 	assert_string_equal(step(), "+a");
 	assert_int_equal(status()->container_statuses[0]->restart_count, 1);
@@ -438,12 +439,12 @@ static void test_backoff(void **state)
 	assert_false(backoff_active(&b, 0, 0));
 	uint64_t want[] = {10000, 20000, 40000, 80000, 160000, 300000, 300000};
 	for (size_t i = 0; i < sizeof(want) / sizeof(*want); i++) {
-		backoff_raise(&b, 1000);
+		backoff_raise(&b, 1000, 1000);
 		assert_int_equal(b.delay_ms, want[i]);
 	}
 	assert_true(backoff_active(&b, 1000, 300999));
 	assert_false(backoff_active(&b, 1000, 301000));
-	backoff_raise(&b, 1000 + 600001);
+	backoff_raise(&b, 1000 + 600001, 1000 + 600001);
 	assert_int_equal(b.delay_ms, 10000);
 }
 

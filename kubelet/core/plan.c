@@ -13,11 +13,6 @@ struct planner {
 	size_t cap_kill, cap_start;
 };
 
-bool container_is_sidecar(const CoreV1__Container *c)
-{
-	return c->restart_policy && !strcmp(c->restart_policy, "Always");
-}
-
 static void add_kill(struct planner *p, struct plan_kill kill)
 {
 	struct pod_plan *o = p->out;
@@ -30,10 +25,26 @@ static void add_kill(struct planner *p, struct plan_kill kill)
 	o->kill[o->n_kill++] = kill;
 }
 
-static uint32_t next_attempt(const struct planner *p, const char *name)
+/* The number of the next container: the runtime's last one's, or, when the runtime has forgotten
+ * it, that of the last status. */
+static uint32_t next_attempt(const struct planner *p, const CoreV1__Container *spec,
+                             enum container_kind kind)
 {
-	const struct runtime_container *c = runtime_newest(p->rt, name);
-	return c ? c->attempt + 1 : 0;
+	const struct runtime_container *c = runtime_newest(p->rt, spec->name);
+	const CoreV1__PodStatus *s = p->pod->status;
+	if (c)
+		return c->attempt + 1;
+	if (!s || kind == KIND_EPHEMERAL)
+		return 0;
+	bool init = kind == KIND_INIT;
+	size_t n = init ? s->n_init_container_statuses : s->n_container_statuses;
+	for (size_t i = 0; i < n; i++) {
+		const CoreV1__ContainerStatus *old =
+		    init ? s->init_container_statuses[i] : s->container_statuses[i];
+		if (!strcmp(old->name, spec->name) && old->container_id && *old->container_id)
+			return (uint32_t)old->restart_count + 1;
+	}
+	return 0;
 }
 
 /* Starts the container unless its back-off is running. */
@@ -49,7 +60,7 @@ static void add_start(struct planner *p, const CoreV1__Container *spec, enum con
 	if (last && last->state == CONTAINER_EXITED && m && !o->create_sandbox) {
 		uint64_t since = (uint64_t)(last->finished_ns / 1000000);
 		if (backoff_active(&m->crash, since, p->now_ms)) {
-			o->backing_off = spec->name;
+			o->backing_off = o->backing_off ? o->backing_off : spec->name;
 			o->backing_off_delay_ms = m->crash.delay_ms;
 			uint64_t at = since + m->crash.delay_ms;
 			o->retry_ms = at < o->retry_ms ? at : o->retry_ms;
@@ -62,13 +73,7 @@ static void add_start(struct planner *p, const CoreV1__Container *spec, enum con
 		                      cap * sizeof(*o->start));
 		p->cap_start = cap;
 	}
-	o->start[o->n_start++] = (struct plan_start){spec, kind, next_attempt(p, spec->name)};
-}
-
-static const char *restart_policy(const CoreV1__Pod *pod)
-{
-	return pod->spec->restart_policy && *pod->spec->restart_policy ? pod->spec->restart_policy
-	                                                               : "Always";
+	o->start[o->n_start++] = (struct plan_start){spec, kind, next_attempt(p, spec, kind)};
 }
 
 static bool succeeded(const struct runtime_container *c)
@@ -87,11 +92,7 @@ static bool should_restart(const CoreV1__Pod *pod, const CoreV1__Container *spec
 {
 	if (!c || c->state == CONTAINER_UNKNOWN || c->state == CONTAINER_CREATED)
 		return true;
-	const char *policy = spec->restart_policy && *spec->restart_policy ? spec->restart_policy
-	                                                                   : restart_policy(pod);
-	if (!strcmp(policy, "Never"))
-		return false;
-	return strcmp(policy, "OnFailure") || c->exit_code != 0;
+	return container_restarts(pod, spec, c->exit_code);
 }
 
 bool pod_is_finished(const CoreV1__Pod *pod, const struct pod_runtime *rt)
@@ -148,40 +149,61 @@ static int64_t grace_of(const struct planner *p)
 	                                                  : 30;
 }
 
+/* Kills a container of which a new one is to be made. */
 static void kill_changed(struct planner *p, const CoreV1__Container *spec,
-                         const struct runtime_container *c)
+                         const struct runtime_container *c, const char *kind)
 {
 	add_kill(p, (struct plan_kill){.container = c,
 	                               .message = arena_printf(p->arena,
-	                                                       "Container %s definition changed, "
+	                                                       "%s %s definition changed, "
 	                                                       "will be restarted",
-	                                                       spec->name),
+	                                                       kind, spec->name),
 	                               .reason = "Changed",
 	                               .grace_seconds = grace_of(p),
 	                               .spec = spec});
 }
 
+/* Kills what its liveness or startup probe found unhealthy. */
 static void kill_unhealthy(struct planner *p, const CoreV1__Container *spec,
-                           const struct runtime_container *c, const struct container_memory *m)
+                           const struct runtime_container *c, enum probe_kind probe, bool init)
 {
+	bool startup = probe == PROBE_STARTUP;
+	const CoreV1__Probe *s = startup ? spec->startup_probe : spec->liveness_probe;
+	const char *restart = container_restarts(p->pod, spec, 137) ? ", will be restarted" : "";
+	const char *message =
+	    arena_printf(p->arena, "%s %s failed %s probe%s", init ? "Init container" : "Container",
+	                 spec->name, startup ? "startup" : "liveness", restart);
 	add_kill(p, (struct plan_kill){.container = c,
-	                               .message = m->restart_message,
+	                               .message = message,
 	                               .reason = "Unhealthy",
-	                               .grace_seconds = grace_of(p),
+	                               .grace_seconds = s && s->has_termination_grace_period_seconds
+	                                                    ? s->termination_grace_period_seconds
+	                                                    : grace_of(p),
 	                               .spec = spec});
+}
+
+/* Kills a running container that is not as it should be; true when it was killed. */
+static bool kill_if_wrong(struct planner *p, const CoreV1__Container *spec,
+                          const struct runtime_container *c, bool init)
+{
+	const struct container_memory *m = memory_find(p->memory, spec->name);
+	if (m && m->hash && c->hash && m->hash != c->hash)
+		kill_changed(p, spec, c, init ? "Init container" : "Container");
+	else if (m && m->must_restart)
+		kill_unhealthy(p, spec, c, m->failed_probe, init);
+	else
+		return false;
+	return true;
 }
 
 /* A sidecar is kept running; returns true when it has started. */
 static bool plan_sidecar(struct planner *p, const CoreV1__Container *spec)
 {
 	const struct runtime_container *s = runtime_newest(p->rt, spec->name);
-	const struct container_memory *m = memory_find(p->memory, spec->name);
-	if (running(s) && m && m->must_restart) {
-		kill_unhealthy(p, spec, s, m);
-		return false;
-	}
 	if (!running(s))
 		add_start(p, spec, KIND_INIT);
+	else if (kill_if_wrong(p, spec, s, true))
+		return false;
 	return sidecar_started(p, spec, s);
 }
 
@@ -201,8 +223,10 @@ static bool plan_init(struct planner *p, bool *failed)
 		}
 		if (over || succeeded(s))
 			continue;
-		if (running(s))
+		if (running(s)) {
+			kill_if_wrong(p, c, s, true);
 			return false;
+		}
 		if (!should_restart(p->pod, c, s)) {
 			*failed = true;
 			return false;
@@ -218,16 +242,10 @@ static bool plan_init(struct planner *p, bool *failed)
 static void plan_container(struct planner *p, const CoreV1__Container *spec)
 {
 	const struct runtime_container *s = runtime_newest(p->rt, spec->name);
-	const struct container_memory *m = memory_find(p->memory, spec->name);
-	if (!running(s)) {
-		if (should_restart(p->pod, spec, s))
-			add_start(p, spec, KIND_REGULAR);
-		return;
-	}
-	if (m && m->must_restart)
-		kill_unhealthy(p, spec, s, m);
-	else if (m && m->hash && s->hash && m->hash != s->hash)
-		kill_changed(p, spec, s);
+	if (running(s))
+		kill_if_wrong(p, spec, s, false);
+	else if (should_restart(p->pod, spec, s))
+		add_start(p, spec, KIND_REGULAR);
 }
 
 static const CoreV1__Container *spec_of(const CoreV1__Pod *pod, const char *name)
@@ -241,18 +259,35 @@ static const CoreV1__Container *spec_of(const CoreV1__Pod *pod, const char *name
 	return NULL;
 }
 
-static void kill_all(struct planner *p, int64_t grace_seconds, const char *message,
-                     const char *reason)
+/* Sidecars end after the others, the last of them first. */
+static unsigned order_of(const CoreV1__Pod *pod, const char *name)
 {
-	for (size_t i = 0; i < p->rt->n_containers; i++) {
-		const struct runtime_container *c = &p->rt->containers[i];
-		if (c->state == CONTAINER_RUNNING || c->state == CONTAINER_UNKNOWN)
-			add_kill(p, (struct plan_kill){.container = c,
-			                               .message = message,
-			                               .reason = reason,
-			                               .grace_seconds = grace_seconds,
-			                               .spec = spec_of(p->pod, c->name)});
-	}
+	const CoreV1__PodSpec *s = pod->spec;
+	for (size_t i = 0; i < s->n_init_containers; i++)
+		if (container_is_sidecar(s->init_containers[i]) &&
+		    !strcmp(s->init_containers[i]->name, name))
+			return (unsigned)(s->n_init_containers - i);
+	return 0;
+}
+
+/* In the order in which they are to end. */
+static void kill_all(struct planner *p, int64_t grace_seconds, const char *reason)
+{
+	for (unsigned order = 0; order <= p->pod->spec->n_init_containers; order++)
+		for (size_t i = 0; i < p->rt->n_containers; i++) {
+			const struct runtime_container *c = &p->rt->containers[i];
+			if ((c->state != CONTAINER_RUNNING && c->state != CONTAINER_UNKNOWN) ||
+			    order_of(p->pod, c->name) != order)
+				continue;
+			add_kill(p,
+			         (struct plan_kill){.container = c,
+			                            .message = arena_printf(
+			                                p->arena, "Stopping container %s", c->name),
+			                            .reason = reason,
+			                            .grace_seconds = grace_seconds,
+			                            .order = order,
+			                            .spec = spec_of(p->pod, c->name)});
+		}
 }
 
 /* The sandbox that containers run in; NULL when a new one is needed. */
@@ -283,7 +318,7 @@ static void plan_new_sandbox(struct planner *p)
 	for (size_t i = 0; i < p->rt->n_sandboxes; i++)
 		if (p->rt->sandboxes[i].attempt + 1 > attempt)
 			attempt = p->rt->sandboxes[i].attempt + 1;
-	bool never = !strcmp(restart_policy(p->pod), "Never");
+	bool never = p->pod->spec->restart_policy && !strcmp(p->pod->spec->restart_policy, "Never");
 	if (pod_is_finished(p->pod, p->rt) || (never && attempt && p->rt->n_containers)) {
 		o->kill_pod = p->rt->n_sandboxes > 0 && p->rt->sandboxes[0].ready;
 		return;
@@ -304,35 +339,6 @@ static void plan_new_sandbox(struct planner *p)
 	}
 }
 
-/* An ephemeral container as a container: it has no probes, ports or hooks. */
-static CoreV1__Container *from_ephemeral(const CoreV1__EphemeralContainerCommon *e, struct arena *a)
-{
-	CoreV1__Container *c = arena_new(a, CoreV1__Container);
-	*c = (CoreV1__Container)CORE_V1__CONTAINER__INIT;
-	c->name = e->name;
-	c->image = e->image;
-	c->n_command = e->n_command;
-	c->command = e->command;
-	c->n_args = e->n_args;
-	c->args = e->args;
-	c->working_dir = e->working_dir;
-	c->n_env = e->n_env;
-	c->env = e->env;
-	c->n_env_from = e->n_env_from;
-	c->env_from = e->env_from;
-	c->resources = e->resources;
-	c->n_volume_mounts = e->n_volume_mounts;
-	c->volume_mounts = e->volume_mounts;
-	c->image_pull_policy = e->image_pull_policy;
-	c->security_context = e->security_context;
-	c->termination_message_path = e->termination_message_path;
-	c->termination_message_policy = e->termination_message_policy;
-	c->stdin = e->stdin;
-	c->stdin_once = e->stdin_once;
-	c->tty = e->tty;
-	return c;
-}
-
 /* They are started once and never again. */
 static void plan_ephemeral(struct planner *p)
 {
@@ -341,7 +347,7 @@ static void plan_ephemeral(struct planner *p)
 		const CoreV1__EphemeralContainerCommon *e =
 		    spec->ephemeral_containers[i]->ephemeral_container_common;
 		if (e && !runtime_newest(p->rt, e->name))
-			add_start(p, from_ephemeral(e, p->arena), KIND_EPHEMERAL);
+			add_start(p, container_of_ephemeral(e, p->arena), KIND_EPHEMERAL);
 	}
 }
 
@@ -360,7 +366,7 @@ void pod_plan(const CoreV1__Pod *pod, const struct pod_runtime *rt, const struct
 	bool initialized = plan_init(&p, &failed);
 	if (failed || pod_is_finished(pod, rt)) {
 		ret->n_start = 0;
-		kill_all(&p, 30, "Stopping container", "PodCompleted");
+		kill_all(&p, grace_of(&p), "PodCompleted");
 		ret->kill_pod = ret->n_kill == 0;
 		return;
 	}
@@ -375,7 +381,7 @@ void pod_stop_plan(const CoreV1__Pod *pod, const struct pod_runtime *rt, int64_t
 {
 	struct planner p = {.pod = pod, .rt = rt, .arena = a, .out = ret};
 	*ret = (struct pod_plan){.retry_ms = UINT64_MAX};
-	kill_all(&p, grace_seconds, "Stopping container", "Killing");
+	kill_all(&p, grace_seconds, "Killing");
 	bool ready = false;
 	for (size_t i = 0; i < rt->n_sandboxes; i++)
 		ready |= rt->sandboxes[i].ready;

@@ -17,6 +17,7 @@ struct plan_kill {
 	const char *message;           /* for the event */
 	const char *reason;            /* "Unhealthy", "DeletedPod", ... for logs */
 	int64_t grace_seconds;         /* of the termination */
+	unsigned order;                /* its signal waits for those of a lower order to end */
 	const CoreV1__Container *spec; /* NULL: not in the spec; its preStop hook cannot run */
 };
 
@@ -45,12 +46,19 @@ void pod_plan(const CoreV1__Pod *pod, const struct pod_runtime *rt, const struct
               uint64_t now_ms, struct arena *a, struct pod_plan *ret);
 
 /* For a pod that must end (deleted, evicted, past its deadline, finished): kills what runs with the
- * given grace; kill_pod is set once nothing runs and sandboxes are left. An empty plan: all is
- * gone. */
+ * given grace, sidecars after the others and in reverse; kill_pod is set once nothing runs and
+ * sandboxes are left. An empty plan: all is gone. */
 void pod_stop_plan(const CoreV1__Pod *pod, const struct pod_runtime *rt, int64_t grace_seconds,
                    struct arena *a, struct pod_plan *ret);
 
 /* An init container that goes on beside the others. */
 bool container_is_sidecar(const CoreV1__Container *c);
+/* Whether a container that ended so is started again: the first of its rules that matches, its own
+ * policy, the pod's (KEP-5307). */
+bool container_restarts(const CoreV1__Pod *pod, const CoreV1__Container *c, int32_t exit_code);
+/* An ephemeral container as a container: it has no probes, ports or hooks. Shares what it points
+ * to. */
+CoreV1__Container *container_of_ephemeral(const CoreV1__EphemeralContainerCommon *e,
+                                          struct arena *a);
 /* All containers have ended and none will be started again. */
 bool pod_is_finished(const CoreV1__Pod *pod, const struct pod_runtime *rt);

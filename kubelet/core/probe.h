@@ -4,9 +4,9 @@
  * run of results means. The shell runs the action (exec, HTTP, TCP, gRPC) and reports back. */
 #include <stdbool.h>
 #include <stdint.h>
+#include "kubelet/core/runtime.h"
 #include "proto/core_v1.pb-c.h"
 
-enum probe_kind { PROBE_STARTUP, PROBE_LIVENESS, PROBE_READINESS };
 enum probe_result { PROBE_UNKNOWN, PROBE_SUCCESS, PROBE_FAILURE };
 
 struct probe {

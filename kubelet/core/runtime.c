@@ -3,17 +3,19 @@
 
 #include <string.h>
 
-bool backoff_active(const struct backoff *b, uint64_t since_ms, uint64_t now_ms)
+static bool stale(const struct backoff *b, uint64_t since_ms)
 {
-	if (!b->delay_ms || now_ms > b->last_ms + 2 * (uint64_t)BACKOFF_MAX_MS)
-		return false;
-	return now_ms < since_ms + b->delay_ms;
+	return !b->delay_ms || since_ms > b->last_ms + 2 * (uint64_t)BACKOFF_MAX_MS;
 }
 
-void backoff_raise(struct backoff *b, uint64_t now_ms)
+bool backoff_active(const struct backoff *b, uint64_t since_ms, uint64_t now_ms)
 {
-	bool stale = !b->delay_ms || now_ms > b->last_ms + 2 * (uint64_t)BACKOFF_MAX_MS;
-	uint64_t next = stale ? BACKOFF_INITIAL_MS : b->delay_ms * 2;
+	return !stale(b, since_ms) && now_ms < since_ms + b->delay_ms;
+}
+
+void backoff_raise(struct backoff *b, uint64_t since_ms, uint64_t now_ms)
+{
+	uint64_t next = stale(b, since_ms) ? BACKOFF_INITIAL_MS : b->delay_ms * 2;
 	b->delay_ms = next < BACKOFF_MAX_MS ? next : BACKOFF_MAX_MS;
 	b->last_ms = now_ms;
 }

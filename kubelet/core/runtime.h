@@ -21,6 +21,10 @@ struct runtime_container {
 	const char *reason, *message; /* "" when the runtime says nothing */
 	const char *image, *image_id;
 	uint32_t hash; /* container_hash of what it was made from; 0: not known */
+	bool has_user; /* the runtime tells whom it runs as */
+	int64_t uid, gid;
+	const int64_t *groups;
+	size_t n_groups;
 };
 
 struct runtime_sandbox {
@@ -41,8 +45,9 @@ struct pod_runtime {
 	const char *runtime_name; /* "containerd" */
 };
 
-/* Exponential back-off of one thing: 10 s, doubled with each failure, 300 s at most; forgotten
- * when nothing failed for twice the maximum (client-go util/flowcontrol backoff). */
+/* Exponential back-off of one thing: 10 s, doubled with each failure, 300 s at most; begins anew
+ * after a failure that comes later than twice the maximum after the one before (client-go
+ * util/flowcontrol backoff). */
 struct backoff {
 	uint64_t delay_ms; /* 0: none yet */
 	uint64_t last_ms;  /* when it was last raised */
@@ -50,9 +55,12 @@ struct backoff {
 
 enum { BACKOFF_INITIAL_MS = 10000, BACKOFF_MAX_MS = 300000 };
 
-/* True while `since_ms + delay` lies ahead. */
+/* True while the back-off of what failed at since_ms lasts. */
 bool backoff_active(const struct backoff *b, uint64_t since_ms, uint64_t now_ms);
-void backoff_raise(struct backoff *b, uint64_t now_ms);
+/* For what failed at since_ms and is tried again now. */
+void backoff_raise(struct backoff *b, uint64_t since_ms, uint64_t now_ms);
+
+enum probe_kind { PROBE_STARTUP, PROBE_LIVENESS, PROBE_READINESS };
 
 /* What the kubelet remembers of one container of the spec. Zero at the start. */
 struct container_memory {
@@ -60,8 +68,8 @@ struct container_memory {
 	bool
 	    has_started; /* the startup probe has passed, or there is none and the container runs */
 	bool ready;      /* the readiness probe has passed, or there is none and it has started */
-	bool must_restart; /* liveness or startup probe failed for the running container */
-	const char *restart_message;
+	bool must_restart; /* failed_probe found the running container unhealthy */
+	enum probe_kind failed_probe;
 	/* Why the last try to start it failed: ErrImagePull, CreateContainerConfigError, ...; NULL
 	 * after a success. */
 	const char *wait_reason, *wait_message;

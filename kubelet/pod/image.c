@@ -144,7 +144,8 @@ static void on_pulled(const struct cri_result *r, void *arg)
 	const char *text = cri_error_text(r, &a);
 	free(b->error);
 	b->error = strdup(text);
-	backoff_raise(&b->at, now_real_ms());
+	uint64_t now = now_real_ms();
+	backoff_raise(&b->at, now, now);
 	pod_event(i->pod, i->container, true, "Failed", "Failed to pull image \"%s\": %s", i->image,
 	          text);
 	finish(i, NULL, "ErrImagePull", text);

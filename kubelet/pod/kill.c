@@ -16,10 +16,23 @@ struct kill {
 	char *id, *name;
 	int64_t grace_s;
 	uint64_t began_ms;
+	unsigned order;
 	struct hook *hook;
-	struct loop_timer limit; /* of the hook */
+	bool waits;              /* for those of a lower order */
+	struct loop_timer limit; /* of the hook, or of the wait */
 	unsigned calls;
 };
+
+static void stop(struct kill *k);
+
+/* Some that must end before it has not. */
+static bool is_early(const struct kill *k)
+{
+	LIST_FOREACH (&k->pod->kills, other, struct kill, link)
+		if (other->order < k->order)
+			return true;
+	return false;
+}
 
 static void finish(struct kill *k)
 {
@@ -31,6 +44,9 @@ static void finish(struct kill *k)
 	free(k);
 	if (list_empty(&p->kills))
 		p->killed_grace = -1;
+	LIST_FOREACH (&p->kills, other, struct kill, link)
+		if (other->waits && !is_early(other))
+			stop(other);
 	pods_relist_now(p->k->pods);
 	pod_step_done(p);
 }
@@ -55,12 +71,27 @@ static void stop(struct kill *k)
 	int64_t left = k->grace_s - (int64_t)used_s;
 	if (k->grace_s > 0 && left < GRACE_MIN_S && used_s)
 		left = GRACE_MIN_S;
+	loop_timer_stop(&k->limit);
+	k->waits = false;
 	CriV1__StopContainerRequest q = CRI_V1__STOP_CONTAINER_REQUEST__INIT;
 	q.container_id = k->id;
 	q.timeout = left > 0 ? left : 0;
 	k->calls++;
 	cri_call(k->pod->k->cri, CRI_STOP_CONTAINER, &q,
 	         (uint32_t)q.timeout * 1000 + CRI_TIMEOUT_MS, on_stopped, k);
+}
+
+/* Waits for its turn, but not longer than the grace. */
+static void stop_in_order(struct kill *k)
+{
+	uint64_t used_ms = clock_mono_ms() - k->began_ms;
+	uint64_t grace_ms = (uint64_t)MAX(k->grace_s, 0) * 1000;
+	if (used_ms >= grace_ms || !is_early(k)) {
+		stop(k);
+		return;
+	}
+	k->waits = true;
+	loop_timer_start(&k->limit, grace_ms - used_ms);
 }
 
 static void on_hook(const char *text, void *arg)
@@ -70,7 +101,7 @@ static void on_hook(const char *text, void *arg)
 	loop_timer_stop(&k->limit);
 	if (text)
 		pod_event(k->pod, k->name, true, "FailedPreStopHook", "PreStopHook failed");
-	stop(k);
+	stop_in_order(k);
 }
 
 static void on_limit(void *arg)
@@ -90,13 +121,11 @@ void container_kill(struct pod *p, const struct plan_kill *plan)
 	k->name = strdup(plan->container->name);
 	k->grace_s = plan->grace_seconds;
 	k->began_ms = clock_mono_ms();
+	k->order = plan->order;
 	list_add_tail(&p->kills, &k->link);
 	loop_timer_init(&k->limit, p->k->loop, on_limit, k);
 	pod_step(p);
-	if (plan->message && strcmp(plan->message, "Stopping container"))
-		pod_event(p, k->name, false, "Killing", "%s", plan->message);
-	else
-		pod_event(p, k->name, false, "Killing", "Stopping container %s", k->name);
+	pod_event(p, k->name, false, "Killing", "%s", plan->message);
 	const CoreV1__Lifecycle *l = plan->spec ? plan->spec->lifecycle : NULL;
 	if (l && l->pre_stop && k->grace_s > 0 && plan->container->state == CONTAINER_RUNNING) {
 		uint32_t ms = (uint32_t)MIN(k->grace_s, 86400) * 1000;
@@ -104,7 +133,7 @@ void container_kill(struct pod *p, const struct plan_kill *plan)
 		loop_timer_start(&k->limit, ms);
 		return;
 	}
-	stop(k);
+	stop_in_order(k);
 }
 
 void container_kill_hurry(struct pod *p, int64_t grace_seconds)
@@ -113,7 +142,7 @@ void container_kill_hurry(struct pod *p, int64_t grace_seconds)
 	LIST_FOREACH (&p->kills, k, struct kill, link) {
 		k->grace_s = grace_seconds;
 		k->began_ms = clock_mono_ms();
-		if (k->hook) {
+		if (k->hook || k->waits) {
 			loop_timer_start(&k->limit, (uint64_t)grace_seconds * 1000);
 			continue;
 		}

@@ -126,6 +126,17 @@ static const char *last_words(const CriV1__ContainerStatus *s, struct arena *a)
 	return arena_strndup(a, out.data + skip, out.len - skip);
 }
 
+static void take_user(struct observation *o, struct runtime_container *c,
+                      const CriV1__LinuxContainerUser *u)
+{
+	c->has_user = true;
+	c->uid = u->uid;
+	c->gid = u->gid;
+	c->n_groups = u->n_supplemental_groups;
+	c->groups =
+	    arena_memdup(&o->arena, u->supplemental_groups, c->n_groups * sizeof(*c->groups));
+}
+
 static void on_container_status(const struct cri_result *r, void *arg)
 {
 	struct status_call *call = arg;
@@ -146,6 +157,8 @@ static void on_container_status(const struct cri_result *r, void *arg)
 		if (s->image && *s->image->image)
 			c->image = arena_strdup(&o->arena, s->image->image);
 		c->image_id = arena_strdup(&o->arena, s->image_ref);
+		if (s->user && s->user->linux_)
+			take_user(o, c, s->user->linux_);
 	} else if (r->code == RPC_NOT_FOUND) {
 		c->state = CONTAINER_UNKNOWN; /* removed meanwhile: the next relist tells */
 	} else {

@@ -37,7 +37,7 @@ struct pod *pod_new(struct pods *pods, const char *uid, const char *ns, const ch
 	p->name = dup_str(name);
 	if (asprintf(&p->key, "%s/%s", ns, name) < 0)
 		abort();
-	p->killed_grace = -1;
+	p->killed_grace = p->failed_grace = -1;
 	p->seen_seconds = clock_real_ns() / 1000000000;
 	p->rt.runtime_name = p->k->runtime_name;
 	list_init(&p->backoffs);
@@ -49,6 +49,16 @@ struct pod *pod_new(struct pods *pods, const char *uid, const char *ns, const ch
 	return p;
 }
 
+/* The i-th container: init containers, regular ones, ephemeral ones. */
+static const CoreV1__Container *container_at(const struct pod *p, size_t i)
+{
+	const CoreV1__PodSpec *s = p->spec->spec;
+	if (i < s->n_init_containers)
+		return s->init_containers[i];
+	i -= s->n_init_containers;
+	return i < s->n_containers ? s->containers[i] : p->ephemeral[i - s->n_containers];
+}
+
 /* The memory of containers that the spec names: the old one goes on for names that stay. */
 static void memory_adopt(struct pod *p)
 {
@@ -57,21 +67,21 @@ static void memory_adopt(struct pod *p)
 	struct container_memory *at = calloc(n ? n : 1, sizeof(*at));
 	if (!at)
 		abort();
+	p->ephemeral =
+	    arena_array(&p->spec_arena, CoreV1__Container *, s->n_ephemeral_containers + 1);
+	for (size_t i = 0; i < s->n_ephemeral_containers; i++)
+		p->ephemeral[i] = container_of_ephemeral(
+		    s->ephemeral_containers[i]->ephemeral_container_common, &p->spec_arena);
 	for (size_t i = 0; i < n; i++) {
-		size_t k = i - s->n_init_containers;
-		const char *name = i < s->n_init_containers ? s->init_containers[i]->name
-		                   : k < s->n_containers
-		                       ? s->containers[k]->name
-		                       : s->ephemeral_containers[k - s->n_containers]
-		                             ->ephemeral_container_common->name;
+		const CoreV1__Container *c = container_at(p, i);
+		const char *name = c->name;
 		struct container_memory *old = memory_find(&p->memory, name);
 		if (old) {
 			at[i] = *old;
 			*old = (struct container_memory){.name = ""};
 		}
 		at[i].name = name;
-		const CoreV1__Container *c = pod_container_spec(p, name);
-		uint32_t hash = c ? container_hash(c->name, c->image) : 0;
+		uint32_t hash = container_hash(c->name, c->image);
 		if (at[i].hash && at[i].hash != hash) {
 			/* What failed was another container. */
 			at[i].crash = (struct backoff){0};
@@ -79,10 +89,8 @@ static void memory_adopt(struct pod *p)
 		}
 		at[i].hash = hash;
 	}
-	for (size_t i = 0; i < p->memory.n; i++) {
+	for (size_t i = 0; i < p->memory.n; i++)
 		free((char *)(uintptr_t)p->memory.at[i].wait_message);
-		free((char *)(uintptr_t)p->memory.at[i].restart_message);
-	}
 	free(p->memory.at);
 	p->memory = (struct pod_memory){at, n};
 }
@@ -129,10 +137,8 @@ void pod_forget(struct pod *p)
 		free(b->error);
 		free(b);
 	}
-	for (size_t i = 0; i < p->memory.n; i++) {
+	for (size_t i = 0; i < p->memory.n; i++)
 		free((char *)(uintptr_t)p->memory.at[i].wait_message);
-		free((char *)(uintptr_t)p->memory.at[i].restart_message);
-	}
 	free(p->memory.at);
 	arena_deinit(&p->spec_arena);
 	arena_deinit(&p->next_arena);
@@ -146,14 +152,31 @@ void pod_forget(struct pod *p)
 
 const CoreV1__Container *pod_container_spec(const struct pod *p, const char *name)
 {
-	const CoreV1__PodSpec *s = p->spec->spec;
-	for (size_t i = 0; i < s->n_containers; i++)
-		if (!strcmp(s->containers[i]->name, name))
-			return s->containers[i];
-	for (size_t i = 0; i < s->n_init_containers; i++)
-		if (!strcmp(s->init_containers[i]->name, name))
-			return s->init_containers[i];
+	for (size_t i = 0; i < p->memory.n; i++)
+		if (!strcmp(p->memory.at[i].name, name))
+			return container_at(p, i);
 	return NULL;
+}
+
+enum container_kind pod_container_kind(const struct pod *p, const char *name)
+{
+	const CoreV1__PodSpec *s = p->spec->spec;
+	for (size_t i = 0; i < p->memory.n; i++)
+		if (!strcmp(p->memory.at[i].name, name))
+			return i < s->n_init_containers                     ? KIND_INIT
+			       : i < s->n_init_containers + s->n_containers ? KIND_REGULAR
+			                                                    : KIND_EPHEMERAL;
+	return KIND_REGULAR;
+}
+
+void pod_fail(struct pod *p, const char *reason, const char *message, int64_t grace_seconds,
+              const char *disruption_reason)
+{
+	p->failed_reason = reason;
+	p->failed_message = message;
+	p->failed_grace = grace_seconds;
+	p->disruption_reason = disruption_reason;
+	pod_sync_after(p, 0);
 }
 
 struct container_memory *pod_memory_of(struct pod *p, const char *container)
@@ -182,11 +205,14 @@ void pod_event(struct pod *p, const char *container, bool warning, const char *r
 	va_end(ap);
 	const char *path = "";
 	if (container) {
-		const char *list = "containers";
-		for (size_t i = 0; p->spec && i < p->spec->spec->n_init_containers; i++)
-			if (!strcmp(p->spec->spec->init_containers[i]->name, container))
-				list = "initContainers";
-		path = arena_printf(&a, "spec.%s{%s}", list, container);
+		static const char *const lists[] = {
+		    [KIND_INIT] = "initContainers",
+		    [KIND_REGULAR] = "containers",
+		    [KIND_EPHEMERAL] = "ephemeralContainers",
+		};
+		path = arena_printf(
+		    &a, "spec.%s{%s}",
+		    lists[p->spec ? pod_container_kind(p, container) : KIND_REGULAR], container);
 	}
 	struct recorder_ref ref = {
 	    .api_version = "v1",

@@ -31,6 +31,8 @@ struct pod {
 	/* The object as the apiserver has it, decoded; changes only between steps. */
 	struct arena spec_arena;
 	CoreV1__Pod *spec;
+	CoreV1__Container *
+	    *ephemeral; /* spec's ephemeral containers as containers; in spec_arena */
 	int64_t revision;
 	/* A newer one that waits for the steps in flight. */
 	struct arena next_arena;
@@ -57,7 +59,10 @@ struct pod {
 	struct start *start;
 	struct list kills;
 	int64_t killed_grace; /* the grace that containers are being stopped with; -1: none */
-	const char *failed_reason, *failed_message; /* ended by the kubelet */
+	/* Ended by the kubelet: refused, past its deadline, evicted. */
+	const char *failed_reason, *failed_message, *disruption_reason;
+	int64_t failed_grace; /* -1: the pod's own */
+	bool admitted;        /* the node took it */
 
 	struct pod_volumes *volumes;
 	bool volumes_gone; /* unmounted for good */
@@ -100,7 +105,14 @@ void pod_offer(struct pod *p, CoreV1__Pod *object, int64_t revision, struct aren
 void pod_adopt(struct pod *p);
 /* The kubelet has nothing left to do for it. */
 void pod_forget(struct pod *p);
+/* Of any kind; NULL when there is none of that name. */
 const CoreV1__Container *pod_container_spec(const struct pod *p, const char *name);
+enum container_kind pod_container_kind(const struct pod *p, const char *name);
+/* Ends the pod: phase Failed with this reason and message (static strings, or of the pod's life).
+ * grace_seconds -1: the pod's own. disruption_reason: of the condition DisruptionTarget, or NULL.
+ */
+void pod_fail(struct pod *p, const char *reason, const char *message, int64_t grace_seconds,
+              const char *disruption_reason);
 struct container_memory *pod_memory_of(struct pod *p, const char *container);
 /* "root/pods/<uid>" + "/" + rest; in the arena. */
 const char *pod_dir(const struct pod *p, struct arena *a, const char *rest);

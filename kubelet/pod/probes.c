@@ -89,13 +89,7 @@ static void report(struct prober *w, enum probe_result result, const char *text)
 		return;
 	struct container_memory *m = pod_memory_of(p, w->container);
 	if (m && w->probe.verdict == PROBE_FAILURE && w->probe.kind != PROBE_READINESS) {
-		char *words = NULL;
-		if (asprintf(&words, "Container %s failed %s probe, will be restarted",
-		             w->container,
-		             w->probe.kind == PROBE_STARTUP ? "startup" : "liveness") < 0)
-			abort();
-		free((char *)(uintptr_t)m->restart_message);
-		m->restart_message = words;
+		m->failed_probe = w->probe.kind;
 		m->must_restart = true;
 	}
 	const CoreV1__Container *c = pod_container_spec(p, w->container);

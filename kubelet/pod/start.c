@@ -242,12 +242,9 @@ void container_start(struct pod *p, const struct plan_start *plan, const char *s
 	struct container_memory *m = pod_memory_of(p, plan->spec->name);
 	const struct runtime_container *last = runtime_newest(&p->rt, plan->spec->name);
 	if (m && last && last->state == CONTAINER_EXITED)
-		backoff_raise(&m->crash, now_real_ms());
-	if (m) {
+		backoff_raise(&m->crash, (uint64_t)(last->finished_ns / 1000000), now_real_ms());
+	if (m)
 		m->must_restart = m->has_started = m->ready = false;
-		free((char *)(uintptr_t)m->restart_message);
-		m->restart_message = NULL;
-	}
 	p->start = s;
 	pod_step(p);
 	s->ensure = image_ensure(p, s->spec, on_image, s);

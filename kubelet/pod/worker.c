@@ -55,6 +55,8 @@ static int64_t grace_of(const struct pod *p)
 	const CoreV1__PodSpec *s = p->spec->spec;
 	if (p->deleting && m->has_deletion_grace_period_seconds)
 		return m->deletion_grace_period_seconds;
+	if (p->failed_reason && p->failed_grace >= 0)
+		return p->failed_grace;
 	return s->has_termination_grace_period_seconds ? s->termination_grace_period_seconds : 30;
 }
 
@@ -168,8 +170,8 @@ static bool deadline_passed(struct pod *p)
 		pod_sync_after(p, (uint64_t)left * 1000);
 		return false;
 	}
-	p->failed_reason = "DeadlineExceeded";
-	p->failed_message = "Pod was active on the node longer than the specified deadline";
+	pod_fail(p, "DeadlineExceeded",
+	         "Pod was active on the node longer than the specified deadline", -1, NULL);
 	pod_event(p, NULL, false, "DeadlineExceeded", "%s", p->failed_message);
 	return true;
 }
