@@ -5,6 +5,7 @@
 
 #include "common/base/log.h"
 #include "kubelet/cgroup/cgroups.h"
+#include "kubelet/image/puller.h"
 #include "kubelet/node/node.h"
 #include "kubelet/objects.h"
 #include "kubelet/pod/files.h"
@@ -94,6 +95,7 @@ int kubelet_start(struct kubelet *k, struct daemon *d, const struct kubelet_conf
 	k->informers = informers_new(k->client);
 	k->recorder = recorder_new(k->client, "kubelet", c->node_name);
 	k->objects = objects_new(k->client);
+	k->puller = puller_new(k);
 	cgroups_new(k);
 	pods_new(k);
 	node_new(k);
@@ -113,6 +115,7 @@ void kubelet_stop(struct kubelet *k)
 	node_free(k->node);
 	pods_free(k->pods);
 	cgroups_free(k->cgroups);
+	puller_free(k->puller);
 	objects_free(k->objects);
 	recorder_free(k->recorder);
 	informers_free(k->informers);

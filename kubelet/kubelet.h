@@ -25,6 +25,10 @@ struct kubelet_config {
 	flag_list enforce_node_allocatable;
 	int64_t pod_pids_limit, cpu_cfs_period_ms;
 
+	/* image/ */
+	int64_t registry_qps, registry_burst, max_parallel_image_pulls;
+	bool serialize_image_pulls;
+
 	/* static/ */
 	const char *static_pod_path;
 	int64_t file_check_ms;
@@ -44,6 +48,7 @@ struct kubelet_config {
 struct pods;
 struct node;
 struct objects;
+struct puller;
 struct server;
 struct cgroups;
 struct eviction;
@@ -61,6 +66,7 @@ struct kubelet {
 	struct recorder *recorder;
 	struct cri *cri;
 	struct objects *objects;
+	struct puller *puller;
 	struct node *node;
 	struct pods *pods;
 	struct server *server;

@@ -35,6 +35,18 @@ static int file_write(const char *path, struct slice text, mode_t mode, struct e
 	return failed ? err_set(err, ERR_IO, "write %s: %s", path, strerror(errno)) : 0;
 }
 
+bool file_read(const char *path, size_t max_bytes, struct arena *a, struct slice *ret)
+{
+	FILE *f = fopen(path, "re");
+	if (!f)
+		return false;
+	char *text = arena_alloc(a, max_bytes + 1);
+	size_t n = fread(text, 1, max_bytes + 1, f);
+	fclose(f);
+	*ret = slice_of(text, n);
+	return n <= max_bytes;
+}
+
 static void host_own_hosts(struct buf *b)
 {
 	char chunk[4096];

@@ -11,3 +11,5 @@ const char *hosts_file_write(struct pod *p, struct arena *a, struct err *err);
 const char *termination_file_make(struct pod *p, const char *container, struct arena *a,
                                   struct err *err);
 int log_folder_make(struct pod *p, const char *container, struct arena *a, struct err *err);
+/* The whole file, when it is not larger than max_bytes; false: it is not there or too large. */
+bool file_read(const char *path, size_t max_bytes, struct arena *a, struct slice *ret);

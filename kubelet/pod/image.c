@@ -1,19 +1,27 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "kubelet/pod/image.h"
 
-#include <ctype.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "common/base/clock.h"
+#include "common/base/log.h"
 #include "common/codec/duration.h"
+#include "kubelet/image/name.h"
+#include "kubelet/image/puller.h"
+#include "kubelet/objects.h"
+#include "kubelet/pod/files.h"
+
+/* How old a pull secret may be. */
+enum { SECRET_AGE_MS = 1000, DOCKER_CONFIG_BYTES = 1 << 16 };
 
 struct image_ensure {
 	struct pod *pod;
 	char *container, *image; /* image: with a tag or digest */
 	bool always, never, pulled;
-	uint64_t began_ms;
+	uint64_t began_ms, pull_ms;
 	struct cri_call *call;
+	struct pull *pull;
 	image_done_fn done;
 	void *arg;
 };
@@ -46,53 +54,6 @@ uint64_t image_backing_off(struct pod *p, const char *image, const char **ret_er
 	return b->at.last_ms + b->at.delay_ms - now;
 }
 
-/* Names */
-
-/* A part of the path: lower-case letters and digits, with ".", "_" and "-" between them. */
-static bool part_is_valid(const char *s, const char *end)
-{
-	if (s == end)
-		return false;
-	for (const char *c = s; c < end; c++) {
-		bool plain = islower((unsigned char)*c) || isdigit((unsigned char)*c);
-		bool edge = c == s || c + 1 == end;
-		if (!plain && (edge || !strchr("._-", *c)))
-			return false;
-	}
-	return true;
-}
-
-bool image_name_is_valid(const char *name)
-{
-	const char *end = name + strcspn(name, "@");
-	const char *slash = memchr(name, '/', (size_t)(end - name));
-	/* A first part with a dot, a port or the name localhost is a host. */
-	if (slash &&
-	    (memchr(name, '.', (size_t)(slash - name)) ||
-	     memchr(name, ':', (size_t)(slash - name)) || !strncmp(name, "localhost/", 10)))
-		name = slash + 1;
-	const char *colon = memrchr(name, ':', (size_t)(end - name));
-	const char *stop = colon ? colon : end;
-	for (const char *s = name;; s++) {
-		const char *next = memchr(s, '/', (size_t)(stop - s));
-		if (!part_is_valid(s, next ? next : stop))
-			return false;
-		if (!next)
-			break;
-		s = next;
-	}
-	for (const char *c = colon ? colon + 1 : end; c < end; c++)
-		if (!isalnum((unsigned char)*c) && !strchr("._-", *c))
-			return false;
-	return !colon || colon + 1 < end;
-}
-
-static bool has_tag(const char *name)
-{
-	const char *slash = strrchr(name, '/');
-	return strchr(name, '@') || strchr(slash ? slash : name, ':');
-}
-
 /* The life of one call */
 
 static void ensure_free(struct image_ensure *i)
@@ -107,6 +68,8 @@ void image_ensure_drop(struct image_ensure *i)
 	if (!i)
 		return;
 	cri_call_drop(i->call);
+	pull_drop(i->pull);
+	objects_forget(i->pod->k->objects, i);
 	ensure_free(i);
 }
 
@@ -121,47 +84,105 @@ static void ask_status(struct image_ensure *i);
 
 static void tell_pulled(struct image_ensure *i, const CriV1__Image *image)
 {
-	char took[DURATION_BYTES];
-	uint64_t ms = clock_mono_ms() - i->began_ms;
-	duration_format((int64_t)ms * 1000000, took);
+	char took[DURATION_BYTES], waited[DURATION_BYTES];
+	duration_format((int64_t)i->pull_ms * 1000000, took);
+	duration_format((int64_t)(clock_mono_ms() - i->began_ms) * 1000000, waited);
 	pod_event(i->pod, i->container, false, "Pulled",
 	          "Successfully pulled image \"%s\" in %s (%s including waiting). Image size: %llu "
 	          "bytes.",
-	          i->image, took, took, (unsigned long long)image->size);
+	          i->image, took, waited, (unsigned long long)image->size);
 }
 
-static void on_pulled(const struct cri_result *r, void *arg)
+static void on_pulled(const char *error, uint64_t pull_ms, void *arg)
 {
 	struct image_ensure *i = arg;
-	i->call = NULL;
-	if (r->code == RPC_OK) {
+	i->pull = NULL;
+	i->pull_ms = pull_ms;
+	if (!error) {
 		i->pulled = true;
 		ask_status(i);
 		return;
 	}
 	struct image_backoff *b = backoff_of(i->pod, i->image, true);
-	_cleanup_arena_ struct arena a = {0};
-	const char *text = cri_error_text(r, &a);
 	free(b->error);
-	b->error = strdup(text);
+	b->error = strdup(error);
 	uint64_t now = now_real_ms();
 	backoff_raise(&b->at, now, now);
 	pod_event(i->pod, i->container, true, "Failed", "Failed to pull image \"%s\": %s", i->image,
-	          text);
-	finish(i, NULL, "ErrImagePull", text);
+	          error);
+	finish(i, NULL, "ErrImagePull", error);
 }
 
-static void pull(struct image_ensure *i)
+/* Credentials */
+
+/* Adds what a secret holds; other kinds of secrets hold none. */
+static void add_secret(struct keyring *k, const CoreV1__Secret *s, struct arena *a)
 {
+	bool legacy = !strcmp(s->type, "kubernetes.io/dockercfg");
+	const char *key = legacy ? ".dockercfg" : ".dockerconfigjson";
+	if (!legacy && strcmp(s->type, "kubernetes.io/dockerconfigjson"))
+		return;
+	for (size_t i = 0; i < s->n_data; i++) {
+		struct err err = ERR_INIT;
+		if (strcmp(s->data[i]->key, key))
+			continue;
+		if (keyring_add(k, slice_of(s->data[i]->value.data, s->data[i]->value.len), legacy,
+		                a, &err))
+			log_warning("Could not read an image pull secret",
+			            LOG_STR("secret", s->metadata->name));
+	}
+}
+
+static void pull(void *arg);
+
+/* The pull secrets of the pod, and what lies in the node's own file. False: they are on their way.
+ */
+static bool collect_credentials(struct image_ensure *i, struct keyring *k, struct arena *a)
+{
+	struct pod *p = i->pod;
+	const CoreV1__PodSpec *s = p->spec->spec;
+	const char *missing = NULL;
+	bool waits = false;
+	for (size_t n = 0; n < s->n_image_pull_secrets; n++) {
+		const char *name = s->image_pull_secrets[n]->name;
+		struct object_view v;
+		enum object_state state = objects_get(p->k->objects, OBJECT_SECRET, p->ns, name,
+		                                      SECRET_AGE_MS, pull, i, &v);
+		waits |= state == OBJECT_WAIT;
+		if (state == OBJECT_READY)
+			add_secret(k, (const void *)v.msg, a);
+		else if (state == OBJECT_FAILED)
+			missing = missing ? arena_printf(a, "%s, %s", missing, name) : name;
+	}
+	if (waits)
+		return false;
+	if (missing)
+		pod_event(p, NULL, true, "FailedToRetrieveImagePullSecret",
+		          "Unable to retrieve some image pull secrets (%s); attempting to pull the "
+		          "image may not succeed.",
+		          missing);
+	struct slice node;
+	struct err err = ERR_INIT;
+	if (file_read(arena_printf(a, "%s/config.json", p->k->config->root_dir),
+	              DOCKER_CONFIG_BYTES, a, &node) &&
+	    keyring_add(k, node, false, a, &err))
+		log_warning("Could not read the node's credentials", LOG_STR("err", err.text));
+	return true;
+}
+
+static void pull(void *arg)
+{
+	struct image_ensure *i = arg;
 	_cleanup_arena_ struct arena a = {0};
+	struct keyring keyring = {0};
+	if (i->pull || !collect_credentials(i, &keyring, &a))
+		return;
+	struct pull_request q = {.image = i->image,
+	                         .sandbox = sandbox_config(i->pod, 0, false, &a)};
+	q.auths = keyring_lookup(&keyring, image_repository(i->image, &a), &a, &q.n_auths);
 	pod_event(i->pod, i->container, false, "Pulling", "Pulling image \"%s\"", i->image);
-	CriV1__PullImageRequest *q =
-	    CRI_NEW(&a, CriV1__PullImageRequest, CRI_V1__PULL_IMAGE_REQUEST__INIT);
-	q->image = CRI_NEW(&a, CriV1__ImageSpec, CRI_V1__IMAGE_SPEC__INIT);
-	q->image->image = i->image;
-	q->sandbox_config = sandbox_config(i->pod, 0, false, &a);
 	i->began_ms = clock_mono_ms();
-	i->call = cri_call(i->pod->k->cri, CRI_PULL_IMAGE, q, 0, on_pulled, i);
+	i->pull = pull_start(i->pod->k->puller, &q, on_pulled, i);
 }
 
 static void on_status(const struct cri_result *r, void *arg)
@@ -217,8 +238,8 @@ static void ask_status(struct image_ensure *i)
 	i->call = cri_call(i->pod->k->cri, CRI_IMAGE_STATUS, q, CRI_TIMEOUT_MS, on_status, i);
 }
 
-struct image_ensure *image_ensure(struct pod *p, const CoreV1__Container *c, image_done_fn done,
-                                  void *arg)
+struct image_ensure *image_ensure(struct pod *p, const CoreV1__Container *c, const char *image,
+                                  image_done_fn done, void *arg)
 {
 	struct image_ensure *i = calloc(1, sizeof(*i));
 	if (!i)
@@ -228,11 +249,9 @@ struct image_ensure *image_ensure(struct pod *p, const CoreV1__Container *c, ima
 	i->done = done;
 	i->arg = arg;
 	i->container = strdup(c->name);
-	bool tagged = has_tag(c->image);
-	if (asprintf(&i->image, tagged ? "%s" : "%s:latest", c->image) < 0)
-		abort();
+	i->image = strdup(image);
 	i->never = !strcmp(policy, "Never");
-	i->always = !strcmp(policy, "Always") || (!*policy && !tagged);
+	i->always = !strcmp(policy, "Always") || (!*policy && image_name_is_latest(image));
 	ask_status(i);
 	return i;
 }

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "common/base/log.h"
+#include "kubelet/image/name.h"
 #include "kubelet/pod/image.h"
 
 enum { RETRY_MS = 10000 };
@@ -20,6 +21,7 @@ struct start {
 	struct image_info image;
 	struct image_ensure *ensure;
 	struct hook *hook;
+	const char *hook_text; /* why it failed */
 };
 
 static void set_waiting(struct pod *p, const char *container, const char *reason,
@@ -46,11 +48,17 @@ static void finish(struct start *s)
 
 static void fail(struct start *s, const char *reason, const char *message)
 {
-	struct container_memory *m = pod_memory_of(s->pod, s->spec->name);
 	set_waiting(s->pod, s->spec->name, reason, message);
+	finish(s);
+}
+
+/* For what leaves no container behind whose end would make the next try wait. */
+static void fail_and_hold(struct start *s, const char *reason, const char *message)
+{
+	struct container_memory *m = pod_memory_of(s->pod, s->spec->name);
 	if (m)
 		m->hold_until_ms = now_real_ms() + RETRY_MS;
-	finish(s);
+	fail(s, reason, message);
 }
 
 /* postStart */
@@ -59,8 +67,7 @@ static void on_killed(const struct cri_result *r, void *arg)
 {
 	(void)r;
 	struct start *s = arg;
-	set_waiting(s->pod, s->spec->name, "PostStartHookError", NULL);
-	finish(s);
+	fail(s, "PostStartHookError", s->hook_text);
 }
 
 static void on_hook(const char *text, void *arg)
@@ -72,6 +79,7 @@ static void on_hook(const char *text, void *arg)
 		finish(s);
 		return;
 	}
+	s->hook_text = arena_strdup(&s->arena, text);
 	pod_event(p, s->spec->name, true, "FailedPostStartHook", "PostStartHook failed");
 	pod_event(p, s->spec->name, false, "Killing", "FailedPostStartHook");
 	CriV1__StopContainerRequest q = CRI_V1__STOP_CONTAINER_REQUEST__INIT;
@@ -112,7 +120,7 @@ static void on_created(const struct cri_result *r, void *arg)
 	const CriV1__CreateContainerResponse *m = (const void *)r->body;
 	if (!m) {
 		pod_event(p, s->spec->name, true, "Failed", "Error: %s", r->text);
-		fail(s, "CreateContainerError", r->text);
+		fail_and_hold(s, "CreateContainerError", r->text);
 		return;
 	}
 	pod_event(p, s->spec->name, false, "Created", "Container created");
@@ -145,7 +153,7 @@ static void configure(void *arg)
 		return;
 	if (state == OBJECT_FAILED) {
 		pod_event(p, s->spec->name, true, "Failed", "Error: %s", err.text);
-		fail(s, "CreateContainerConfigError", err.text);
+		fail_and_hold(s, "CreateContainerConfigError", err.text);
 		return;
 	}
 	s->stage = START_CREATE;
@@ -165,11 +173,10 @@ static void on_image(const struct image_info *image, const char *reason, const c
 		pod_event(s->pod, s->spec->name, true, "Failed", "Error: %s", reason);
 		if (!strcmp(reason, "ErrImagePull")) {
 			/* Only this container waits: the image has a back-off of its own. */
-			set_waiting(s->pod, s->spec->name, reason, message);
-			finish(s);
+			fail(s, reason, message);
 			return;
 		}
-		fail(s, reason, message);
+		fail_and_hold(s, reason, message);
 		return;
 	}
 	s->image = *image;
@@ -180,12 +187,10 @@ static void on_image(const struct image_info *image, const char *reason, const c
 }
 
 /* An image whose last pull failed a moment ago: says so once. */
-static bool waits_for_image(struct pod *p, const CoreV1__Container *c)
+static bool waits_for_image(struct pod *p, const CoreV1__Container *c, const char *image)
 {
 	_cleanup_arena_ struct arena a = {0};
-	const char *slash = strrchr(c->image, '/'), *error = NULL;
-	bool tagged = strchr(c->image, '@') || strchr(slash ? slash : c->image, ':');
-	const char *image = tagged ? c->image : arena_printf(&a, "%s:latest", c->image);
+	const char *error = NULL;
 	uint64_t left = image_backing_off(p, image, &error);
 	if (!left)
 		return false;
@@ -201,29 +206,27 @@ static bool waits_for_image(struct pod *p, const CoreV1__Container *c)
 	return true;
 }
 
-static bool name_is_bad(struct pod *p, const CoreV1__Container *c)
+static void tell_bad_name(struct pod *p, const CoreV1__Container *c, const char *text)
 {
-	_cleanup_arena_ struct arena a = {0};
-	if (image_name_is_valid(c->image))
-		return false;
-	const char *text =
-	    arena_printf(&a,
-	                 "Failed to apply default image tag \"%s\": couldn't parse image "
-	                 "name \"%s\": invalid reference format",
-	                 c->image, c->image);
 	const struct container_memory *m = pod_memory_of(p, c->name);
 	if (m && m->wait_reason && !strcmp(m->wait_reason, "InvalidImageName"))
-		return true;
+		return;
 	pod_event(p, c->name, true, "InspectFailed", "%s", text);
 	pod_event(p, c->name, true, "Failed", "Error: InvalidImageName");
 	set_waiting(p, c->name, "InvalidImageName", text);
-	return true;
 }
 
 void container_start(struct pod *p, const struct plan_start *plan, const char *sandbox_id,
                      uint32_t sandbox_attempt)
 {
-	if (name_is_bad(p, plan->spec) || waits_for_image(p, plan->spec))
+	_cleanup_arena_ struct arena a = {0};
+	struct err err = ERR_INIT;
+	const char *image = image_name_complete(plan->spec->image, &a, &err);
+	if (!image) {
+		tell_bad_name(p, plan->spec, err.text);
+		return;
+	}
+	if (waits_for_image(p, plan->spec, image))
 		return;
 	struct start *s = calloc(1, sizeof(*s));
 	if (!s)
@@ -247,7 +250,7 @@ void container_start(struct pod *p, const struct plan_start *plan, const char *s
 		m->must_restart = m->has_started = m->ready = false;
 	p->start = s;
 	pod_step(p);
-	s->ensure = image_ensure(p, s->spec, on_image, s);
+	s->ensure = image_ensure(p, s->spec, image, on_image, s);
 }
 
 void container_start_cancel(struct start *s)
