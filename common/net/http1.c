@@ -373,10 +373,15 @@ static int tunnel_write(void *connection, struct slice data)
 
 static void tunnel_pause(void *connection, bool pause)
 {
+	struct http_connection *c = connection;
+
+	c->tunnel_paused = pause;
 	if (pause)
-		http_conn_read_stop(connection);
+		http_conn_read_stop(c);
 	else
-		http_conn_read_start(connection);
+		http_conn_read_start(c);
+	if (!pause && c->pending.len)
+		http_conn_touch(c);
 }
 
 static void tunnel_close(void *connection)
@@ -385,7 +390,19 @@ static void tunnel_close(void *connection)
 
 	c->tunnel = NULL;
 	c->finish = true;
+	c->discard = true; /* what the peer may still be sending must not reset our last bytes */
+	http_conn_set_deadline(c, c->hl->server->options.write_timeout_ms);
 	http_conn_touch(c);
+}
+
+void http_tunnel_deliver(struct http_connection *c)
+{
+	struct buf early = c->pending;
+
+	c->pending = BUF_INIT;
+	if (c->tunnel && c->tunnel->on_data)
+		c->tunnel->on_data(c->tunnel, buf_view(&early));
+	buf_deinit(&early);
 }
 
 static const struct http_tunnel_ops tunnel_ops = {tunnel_write, tunnel_pause, tunnel_close};
@@ -409,6 +426,8 @@ bool http_upgrade(struct http_exchange *pub, const char *protocol, struct http_t
 	t->ops = &tunnel_ops;
 	http_exchange_free(x);
 	http_conn_set_deadline(c, 0);
+	/* What came behind the request waits in `pending` for the flush. */
+	http_conn_read_start(c);
 	http_conn_touch(c);
 	return true;
 }

@@ -57,8 +57,14 @@ static void write_request(struct http_request *r)
 	struct buf *b = &r->out;
 	bool v6 = strchr(r->target.host, ':');
 
-	buf_printf(b, "%s %.*s HTTP/1.1\r\nHost: ", c->method, SLICE_FMT(r->target.path));
-	buf_printf(b, v6 ? "[%s]:%s\r\n" : "%s:%s\r\n", r->target.host, r->target.port);
+	bool has_host = false;
+
+	for (size_t i = 0; i < c->n_headers; i++)
+		has_host = has_host || slice_eq_str(c->headers[i].name, "host");
+	buf_printf(b, "%s %.*s HTTP/1.1\r\n", c->method, SLICE_FMT(r->target.path));
+	if (!has_host)
+		buf_printf(b, v6 ? "Host: [%s]:%s\r\n" : "Host: %s:%s\r\n", r->target.host,
+		           r->target.port);
 	for (size_t i = 0; i < c->n_headers; i++)
 		add_line(b, c->headers[i].name, c->headers[i].value);
 	if (c->upgrade)
@@ -324,6 +330,16 @@ struct slice http_request_header(const struct http_request *r, const char *name)
 			return slice_of(r->head.data + f->value, f->value_len);
 	}
 	return SLICE_EMPTY;
+}
+
+bool http_request_field(const struct http_request *r, size_t i, struct http_header *ret)
+{
+	if (i >= r->fields.n)
+		return false;
+	const struct header_place *f = &r->fields.at[i];
+	ret->name = slice_of(r->head.data + f->name, f->name_len);
+	ret->value = slice_of(r->head.data + f->value, f->value_len);
+	return true;
 }
 
 struct slice http_request_body(const struct http_request *r)

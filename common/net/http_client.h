@@ -21,7 +21,8 @@ struct http_client_options {
 struct http_client_call {
 	const char *method; /* NULL: "GET" */
 	const char *url;    /* http://host:port/path?query, https://..., http+unix is not known */
-	const struct http_header *headers; /* Host and Content-Length are added */
+	const struct http_header
+	    *headers; /* Content-Length and (without a "host") Host are added */
 	size_t n_headers;
 	struct slice body;         /* copied */
 	uint32_t timeout_ms;       /* until the answer's headers; 0: none */
@@ -55,4 +56,6 @@ void http_request_pause(struct http_request *r, bool pause);
 
 int http_request_status(const struct http_request *r); /* 0 before the head */
 struct slice http_request_header(const struct http_request *r, const char *name);
+/* The i-th header of the answer, its name in lower case; false: there are no more. */
+bool http_request_field(const struct http_request *r, size_t i, struct http_header *ret);
 struct slice http_request_body(const struct http_request *r);

@@ -8,7 +8,7 @@ struct client_flight {
 	uint8_t data[];
 };
 
-enum { TUNNEL_HIGH_BYTES = 256 << 10 };
+enum { TUNNEL_HIGH_BYTES = 256 << 10, TUNNEL_FINISH_MS = 10000, KEEPALIVE_S = 30 };
 
 /* --- the end --------------------------------------------------------------------------------- */
 
@@ -292,8 +292,13 @@ static void tunnel_close(void *connection)
 	c->tunnel = NULL;
 	c->tunnel_finish = true;
 	http_client_conn_read(c, false);
-	if (c->writing_bytes == 0)
+	if (c->writing_bytes == 0) {
 		http_client_conn_close(c);
+		return;
+	}
+	/* The last bytes still go out, whether or not the client goes before. */
+	list_del(&c->link);
+	loop_timer_start(&c->idle, TUNNEL_FINISH_MS);
 }
 
 static const struct http_tunnel_ops tunnel_ops = {tunnel_write, tunnel_pause, tunnel_close};
@@ -456,6 +461,7 @@ static void on_connected(uv_connect_t *req, int status)
 	}
 	c->opened = true;
 	uv_tcp_nodelay(&c->tcp, 1);
+	uv_tcp_keepalive(&c->tcp, 1, KEEPALIVE_S);
 	http_client_conn_read(c, true);
 	if (c->tls)
 		tls_input(c, SLICE_EMPTY);

@@ -155,6 +155,14 @@ static void on_written(uv_write_t *req, int status)
 	http_conn_touch(c);
 }
 
+/* May the client stop reading for as long as it likes? A terminal that is being scrolled does. */
+static bool is_patient(const struct http_connection *c)
+{
+	if (c->protocol == HTTP_TUNNEL)
+		return c->tunnel != NULL;
+	return c->protocol == HTTP_1 && c->current && c->current->pub.patient;
+}
+
 static void conn_send(struct http_connection *c, struct slice wire)
 {
 	if (wire.len == 0 || c->closing)
@@ -185,6 +193,9 @@ static void conn_send(struct http_connection *c, struct slice wire)
 		http_conn_close(c);
 		return;
 	}
+	c->write_deadline_ms = UINT64_MAX;
+	if (is_patient(c))
+		return;
 	c->write_deadline_ms = loop_now_ms(c->hl->loop) + c->hl->server->options.write_timeout_ms;
 	http_conn_arm(c, c->write_deadline_ms);
 }
@@ -278,6 +289,8 @@ static void conn_finish(struct http_connection *c)
 
 static void conn_flush(struct http_connection *c)
 {
+	if (!c->closing && c->protocol == HTTP_TUNNEL && c->pending.len && !c->tunnel_paused)
+		http_tunnel_deliver(c);
 	if (c->closing || c->flight)
 		return;
 	int r = fill_wire(c);

@@ -218,3 +218,5 @@ void http2_deinit(struct http_connection *c);
 /* http_server.c */
 void http_server_connection_gone(struct http_loop *hl);
 void http_tunnel_close_from_peer(struct http_connection *c);
+/* Hands over what came before the upgrade was decided. */
+void http_tunnel_deliver(struct http_connection *c);

@@ -59,6 +59,7 @@ struct http_exchange {
 	void (*on_writable)(struct http_exchange *x);
 	void *data;
 	bool closed;
+	bool patient; /* the handler's: a client that is slow to read this answer is not cut */
 };
 
 struct http_server_options {
