@@ -6,6 +6,8 @@
 #include <string.h>
 
 #include "common/base/log.h"
+#include "common/codec/duration.h"
+#include "common/codec/json_writer.h"
 #include "common/codec/yaml.h"
 
 enum { FILE_BYTES_MAX = 1 << 20 };
@@ -14,7 +16,13 @@ static const struct {
 	const char *field, *flag;
 } fields[] = {
     {"address", "address"},
+    {"authentication.anonymous.enabled", "anonymous-auth"},
+    {"authentication.webhook.cacheTTL", "authentication-token-webhook-cache-ttl"},
+    {"authentication.webhook.enabled", "authentication-token-webhook"},
     {"authentication.x509.clientCAFile", "client-ca-file"},
+    {"authorization.mode", "authorization-mode"},
+    {"authorization.webhook.cacheAuthorizedTTL", "authorization-webhook-cache-authorized-ttl"},
+    {"authorization.webhook.cacheUnauthorizedTTL", "authorization-webhook-cache-unauthorized-ttl"},
     {"clusterDNS", "cluster-dns"},
     {"clusterDomain", "cluster-domain"},
     {"containerRuntimeEndpoint", "container-runtime-endpoint"},
@@ -80,6 +88,28 @@ static bool is_known(const char *key)
 	return !strcmp(key, "kind") || !strcmp(key, "apiVersion");
 }
 
+/* A file's settings are safe where the flags' defaults are those of old. */
+static int set_file_defaults(const struct flag_group *groups, size_t n_groups, struct arena *a,
+                             struct err *err)
+{
+	static const struct {
+		const char *flag, *value;
+	} defaults[] = {
+	    {"anonymous-auth", "false"},
+	    {"authentication-token-webhook", "true"},
+	    {"authorization-mode", "Webhook"},
+	};
+	for (size_t i = 0; i < ARRAY_LEN(defaults); i++) {
+		struct flag *f = flags_find(groups, n_groups, defaults[i].flag);
+		if (!f || f->set)
+			continue;
+		int r = flag_set(f, defaults[i].value, a, err);
+		if (r)
+			return r;
+	}
+	return 0;
+}
+
 static int read_file(const char *path, struct buf *out, struct err *err)
 {
 	char chunk[4096];
@@ -123,5 +153,93 @@ int config_file_load(const char *path, const struct flag_group *groups, size_t n
 		if (!is_known(doc->members[i].key))
 			log_warning("A field of the configuration has no effect",
 			            LOG_STR("field", doc->members[i].key));
-	return 0;
+	return set_file_defaults(groups, n_groups, a, err);
+}
+
+/* --- writing --------------------------------------------------------------------------------- */
+
+static void write_value(const struct flag *f, struct buf *out)
+{
+	char text[DURATION_BYTES];
+	switch (f->kind) {
+	case FLAG_KIND_BOOL:
+		json_write_bool(out, *f->b);
+		break;
+	case FLAG_KIND_INT:
+		json_write_i64(out, *f->i);
+		break;
+	case FLAG_KIND_DURATION:
+		duration_format(*f->i * 1000000, text);
+		json_write_cstr(out, text);
+		break;
+	case FLAG_KIND_LIST:
+	case FLAG_KIND_ARRAY:
+		buf_byte(out, '[');
+		for (size_t i = 0; i < f->list->n; i++) {
+			buf_str(out, i ? "," : "");
+			json_write_cstr(out, f->list->at[i]);
+		}
+		buf_byte(out, ']');
+		break;
+	case FLAG_KIND_MAP:
+		buf_byte(out, '{');
+		for (size_t i = 0; i < f->map->n; i++) {
+			buf_str(out, i ? "," : "");
+			json_write_cstr(out, f->map->at[i].key);
+			buf_byte(out, ':');
+			json_write_cstr(out, f->map->at[i].value);
+		}
+		buf_byte(out, '}');
+		break;
+	default:
+		json_write_cstr(out, f->kind == FLAG_KIND_STR ? *f->str : "");
+	}
+}
+
+/* How much of two dotted names is the same objects: "a.b." of "a.b.c" and "a.b.d". */
+static size_t shared_prefix(const char *x, const char *y)
+{
+	size_t shared = 0;
+	for (size_t i = 0; x[i] && x[i] == y[i]; i++)
+		if (x[i] == '.')
+			shared = i + 1;
+	return shared;
+}
+
+static size_t depth(const char *field)
+{
+	size_t n = 0;
+	for (const char *p = field; (p = strchr(p, '.')); p++)
+		n++;
+	return n;
+}
+
+void config_file_write(const struct flag_group *groups, size_t n_groups, struct buf *out)
+{
+	const char *last = "";
+	/* Fields of one object stand together in the table. */
+	buf_str(out, "{\"kind\":\"KubeletConfiguration\","
+	             "\"apiVersion\":\"kubelet.config.k8s.io/v1beta1\"");
+	for (size_t i = 0; i < ARRAY_LEN(fields); i++) {
+		const struct flag *f = flags_find(groups, n_groups, fields[i].flag);
+		const char *name = fields[i].field;
+		if (!f)
+			continue;
+		size_t shared = shared_prefix(last, name);
+		for (size_t n = depth(last + shared); n > 0; n--)
+			buf_byte(out, '}');
+		buf_byte(out, ',');
+		for (const char *at = name + shared, *dot; (dot = strchr(at, '.')); at = dot + 1) {
+			json_write_string(out, slice_of(at, (size_t)(dot - at)));
+			buf_str(out, ":{");
+		}
+		const char *leaf = strrchr(name, '.');
+		json_write_cstr(out, leaf ? leaf + 1 : name);
+		buf_byte(out, ':');
+		write_value(f, out);
+		last = name;
+	}
+	for (size_t n = depth(last); n > 0; n--)
+		buf_byte(out, '}');
+	buf_byte(out, '}');
 }

@@ -6,3 +6,5 @@
 
 int config_file_load(const char *path, const struct flag_group *groups, size_t n_groups,
                      struct arena *a, struct err *err);
+/* The settings in force as a KubeletConfiguration in JSON. */
+void config_file_write(const struct flag_group *groups, size_t n_groups, struct buf *out);

@@ -19,6 +19,11 @@ struct kubelet_config {
 	bool fail_swap_on, register_node;
 	const char *provider_id;
 
+	/* server/ */
+	const char *authorization_mode;
+	bool anonymous_auth, token_webhook;
+	int64_t token_cache_ttl_ms, authorized_ttl_ms, unauthorized_ttl_ms;
+
 	/* cgroup/ */
 	bool cgroups_per_qos, cpu_cfs_quota, single_process_oom_kill;
 	const char *cgroup_driver, *cgroup_root, *kube_reserved_cgroup, *system_reserved_cgroup;

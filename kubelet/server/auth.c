@@ -1,119 +1,144 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include "kubelet/server/auth_impl.h"
+
 #include <string.h>
 
-#include <openssl/bio.h>
-#include <openssl/pem.h>
-#include <openssl/x509.h>
-#include <openssl/x509_vfy.h>
-#include <openssl/x509v3.h>
+#include "common/base/heap.h"
 
-#include "kubelet/server/server.h"
+/* --- questions ------------------------------------------------------------------------------- */
 
-struct server_auth {
-	X509_STORE *store; /* NULL: nobody is known */
-};
-
-/* What was found out about a connection. */
-struct identity {
-	enum server_access access;
-	char name[256];
-};
-
-static const char *const groups_allowed[] = {"system:masters", "kubeadm:cluster-admins"};
-static const char *const names_allowed[] = {"kube-apiserver-kubelet-client"};
-
-int server_auth_new(const char *client_ca_file, struct server_auth **ret, struct err *err)
+static bool is_below(const char *path, const char *root)
 {
-	struct server_auth *a = calloc(1, sizeof(*a));
-	if (!a)
-		abort();
-	if (*client_ca_file) {
-		a->store = X509_STORE_new();
-		if (!a->store || X509_STORE_load_file(a->store, client_ca_file) != 1) {
-			server_auth_free(a);
-			return err_set(err, ERR_INVALID, "cannot read certificates from %s",
-			               client_ca_file);
-		}
+	size_t n = strlen(root);
+	return !strncmp(path, root, n) && (!path[n] || path[n] == '/');
+}
+
+static const char *verb_of(const char *method)
+{
+	static const char *const verbs[][2] = {
+	    {"POST", "create"}, {"GET", "get"},     {"HEAD", "get"},
+	    {"PUT", "update"},  {"PATCH", "patch"}, {"DELETE", "delete"},
+	};
+	for (size_t i = 0; i < ARRAY_LEN(verbs); i++)
+		if (!strcmp(method, verbs[i][0]))
+			return verbs[i][1];
+	return "";
+}
+
+struct auth_question auth_question_of(const char *method, const char *path)
+{
+	static const struct {
+		const char *path, *subresource;
+		bool fine; /* or nodes/proxy */
+	} table[] = {
+	    {"/stats", "stats", false},    {"/metrics", "metrics", false},
+	    {"/logs", "log", false},       {"/checkpoint", "checkpoint", false},
+	    {"/pods", "pods", true},       {"/runningpods", "pods", true},
+	    {"/healthz", "healthz", true}, {"/configz", "configz", true},
+	};
+	struct auth_question q = {.verb = verb_of(method)};
+	for (size_t i = 0; i < ARRAY_LEN(table) && !q.n; i++) {
+		if (!is_below(path, table[i].path))
+			continue;
+		q.subresources[q.n++] = table[i].subresource;
+		if (table[i].fine)
+			q.subresources[q.n++] = "proxy";
 	}
+	if (!q.n)
+		q.subresources[q.n++] = "proxy";
+	return q;
+}
+
+/* --- what is remembered ---------------------------------------------------------------------- */
+
+static void answer_free(struct auth_answer *e)
+{
+	if (!e)
+		return;
+	arena_deinit(&e->arena);
+	free(e);
+}
+
+const struct auth_answer *auth_cache_find(struct auth_cache *c, struct slice key, uint64_t now_ms)
+{
+	const struct auth_answer *e = map_get(&c->by_key, key);
+	return e && e->until_ms > now_ms ? e : NULL;
+}
+
+void auth_cache_deinit(struct auth_cache *c)
+{
+	MAP_FOREACH (&c->by_key, it)
+		answer_free(it->value);
+	map_deinit(&c->by_key);
+}
+
+struct auth_answer *auth_cache_put(struct auth_cache *c, struct slice key, bool good,
+                                   uint64_t until_ms)
+{
+	/* Whoever asks this much is asked for again, which is all that being forgotten costs. */
+	if (c->by_key.n >= AUTH_CACHE_MAX) {
+		auth_cache_deinit(c);
+		map_init(&c->by_key, 0);
+	}
+	struct auth_answer *e = heap_new(struct auth_answer);
+	e->good = good;
+	e->until_ms = until_ms;
+	answer_free(map_put(&c->by_key, key, e));
+	return e;
+}
+
+/* --- one request ----------------------------------------------------------------------------- */
+
+void auth_refuse(struct auth_call *c, int status, const char *text)
+{
+	list_del(&c->link);
+	http_reply(c->x, status, "text/plain; charset=utf-8", slice_str(text));
+}
+
+void auth_allow(struct auth_call *c)
+{
+	list_del(&c->link);
+	c->allowed(c->x, c->arg);
+}
+
+void server_auth_check(struct server_auth *a, struct http_exchange *x,
+                       const struct auth_question *q, server_allowed_fn allowed, void *arg)
+{
+	struct auth_call *c = arena_new(x->arena, struct auth_call);
+	*c = (struct auth_call){.auth = a, .x = x, .q = *q, .allowed = allowed, .arg = arg};
+	list_add_tail(&a->waiting, &c->link);
+	authn_start(c);
+}
+
+int server_auth_new(struct kubelet *k, struct server_auth **ret, struct err *err)
+{
+	const struct kubelet_config *c = k->config;
+	struct server_auth *a = heap_new(struct server_auth);
+	a->k = k;
+	a->webhook = !strcmp(c->authorization_mode, "Webhook");
+	map_init(&a->tokens.by_key, 0);
+	map_init(&a->access.by_key, 0);
+	list_init(&a->waiting);
 	*ret = a;
-	return 0;
+	if (!a->webhook && strcmp(c->authorization_mode, "AlwaysAllow") != 0)
+		return err_set(err, ERR_INVALID, "unknown authorization mode %s",
+		               c->authorization_mode);
+	return *c->client_ca_file ? authn_load_ca(c->client_ca_file, &a->store, err) : 0;
 }
 
 void server_auth_free(struct server_auth *a)
 {
 	if (!a)
 		return;
-	X509_STORE_free(a->store);
+	while (!list_empty(&a->waiting)) {
+		struct auth_call *c = list_first(&a->waiting, struct auth_call, link);
+		list_del(&c->link);
+		if (c->review)
+			client_call_drop(c->review);
+		http_abort(c->x);
+	}
+	auth_cache_deinit(&a->tokens);
+	auth_cache_deinit(&a->access);
+	authn_free_ca(a->store);
 	free(a);
-}
-
-static X509 *parse(struct slice der)
-{
-	const unsigned char *p = der.data;
-	return d2i_X509(NULL, &p, (long)der.len);
-}
-
-static bool is_signed(struct server_auth *a, X509 *leaf, const struct http_peer *peer)
-{
-	X509_STORE_CTX *ctx = X509_STORE_CTX_new();
-	STACK_OF(X509) *chain = sk_X509_new_null();
-	bool good = false;
-	for (size_t i = 1; chain && i < peer->n_certs; i++) {
-		X509 *c = parse(peer->certs[i]);
-		if (c)
-			sk_X509_push(chain, c);
-	}
-	if (ctx && chain && X509_STORE_CTX_init(ctx, a->store, leaf, chain) == 1) {
-		X509_STORE_CTX_set_purpose(ctx, X509_PURPOSE_SSL_CLIENT);
-		good = X509_verify_cert(ctx) == 1;
-	}
-	X509_STORE_CTX_free(ctx);
-	sk_X509_pop_free(chain, X509_free);
-	return good;
-}
-
-/* Is any value of this part of the subject among the list? Embedded NULs match nothing. */
-static bool subject_has(X509_NAME *subject, int nid, const char *const *list, size_t n)
-{
-	for (int at = -1; (at = X509_NAME_get_index_by_NID(subject, nid, at)) >= 0;) {
-		ASN1_STRING *s = X509_NAME_ENTRY_get_data(X509_NAME_get_entry(subject, at));
-		struct slice text =
-		    slice_of(ASN1_STRING_get0_data(s), (size_t)ASN1_STRING_length(s));
-		for (size_t i = 0; i < n; i++)
-			if (slice_eq_str(text, list[i]))
-				return true;
-	}
-	return false;
-}
-
-static struct identity *identify(struct server_auth *a, const struct http_peer *peer)
-{
-	struct identity *id = calloc(1, sizeof(*id));
-	if (!id)
-		abort();
-	id->access = ACCESS_ANONYMOUS;
-	X509 *leaf = a->store && peer->n_certs ? parse(peer->certs[0]) : NULL;
-	if (leaf && is_signed(a, leaf, peer)) {
-		X509_NAME *subject = X509_get_subject_name(leaf);
-		X509_NAME_get_text_by_NID(subject, NID_commonName, id->name, sizeof(id->name));
-		bool good =
-		    subject_has(subject, NID_organizationName, groups_allowed,
-		                ARRAY_LEN(groups_allowed)) ||
-		    subject_has(subject, NID_commonName, names_allowed, ARRAY_LEN(names_allowed));
-		id->access = good ? ACCESS_GRANTED : ACCESS_DENIED;
-	}
-	X509_free(leaf);
-	return id;
-}
-
-enum server_access server_auth_check(struct server_auth *a, struct http_peer *peer,
-                                     const char **ret_user)
-{
-	if (!peer->data) {
-		peer->data = identify(a, peer);
-		peer->data_free = free;
-	}
-	const struct identity *id = peer->data;
-	*ret_user = id->name;
-	return id->access;
 }
