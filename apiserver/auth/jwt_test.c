@@ -9,7 +9,7 @@
 #include <stdio.h>
 #include <unistd.h>
 #include "apiserver/auth/jwt.h"
-#include "apiserver/auth/keys.h"
+#include "common/net/keys.h"
 #include "common/codec/base64.h"
 
 static struct arena arena;

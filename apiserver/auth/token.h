@@ -6,7 +6,7 @@
  * Tokens that were verified are remembered by their hash; what they are bound to is looked up anew
  * at every request, in the watch caches. Any front loop. */
 #include <stdbool.h>
-#include "apiserver/auth/keys.h"
+#include "common/net/keys.h"
 #include "apiserver/endpoints/pipeline.h"
 
 struct tokens;
