@@ -141,6 +141,8 @@ static struct flag flags[] = {
     FLAG_DURATION("minimum-container-ttl-duration", &C.dead_min_age_ms,
                   "Age under which an ended container stays."),
 
+    FLAG_LIST("allowed-unsafe-sysctls", &C.allowed_unsafe_sysctls,
+              "Sysctls that pods may set though they reach beyond the pod: name or prefix*."),
     FLAG_INT("registry-qps", &C.registry_qps, "How many images are pulled a second; 0: no limit."),
     FLAG_INT("registry-burst", &C.registry_burst, "How many pulls may come at once."),
     FLAG_BOOL("serialize-image-pulls", &C.serialize_image_pulls, "Pull one image at a time."),

@@ -30,6 +30,8 @@ struct kubelet_config {
 	flag_list enforce_node_allocatable;
 	int64_t pod_pids_limit, cpu_cfs_period_ms;
 
+	flag_list allowed_unsafe_sysctls;
+
 	/* image/ */
 	int64_t registry_qps, registry_burst, max_parallel_image_pulls;
 	bool serialize_image_pulls;

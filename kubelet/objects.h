@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
-/* ConfigMaps and secrets that pods of this node refer to: fetched one by one, because the Node
- * authorizer allows no more, kept while somebody asks for them, and fetched again when older than
- * the asker allows. */
+/* ConfigMaps and secrets that pods of this node refer to: each is watched by itself, because the
+ * Node authorizer allows no more, from the first question until a minute after the last asker has
+ * gone. One that is immutable is read once. */
 #include <protobuf-c/protobuf-c.h>
 #include "common/base/err.h"
 #include "common/net/loop.h"
@@ -21,9 +21,9 @@ struct object_view {
 
 struct objects *objects_new(struct client *c);
 void objects_free(struct objects *o);
-/* OBJECT_WAIT: fn(arg) is called once when there is an answer. */
+/* fn(arg) is called whenever the answer may have changed, until objects_forget; also after
+ * OBJECT_WAIT. */
 enum object_state objects_get(struct objects *o, enum object_kind kind, const char *ns,
-                              const char *name, uint64_t max_age_ms, loop_fn fn, void *arg,
-                              struct object_view *ret);
+                              const char *name, loop_fn fn, void *arg, struct object_view *ret);
 /* No callback with this arg comes any more. */
 void objects_forget(struct objects *o, const void *arg);

@@ -186,8 +186,24 @@ static int check_user(const struct pod *p, const CoreV1__Container *c,
 	return 0;
 }
 
-static CriV1__NamespaceOption *namespaces_of(const CoreV1__PodSpec *s, struct arena *a)
+/* The container whose processes an ephemeral container sees; NULL: none. */
+static const struct runtime_container *target_of(const struct pod *p, const CoreV1__Container *c)
 {
+	const CoreV1__PodSpec *s = p->spec->spec;
+	for (size_t i = 0; i < s->n_ephemeral_containers; i++) {
+		const CoreV1__EphemeralContainer *e = s->ephemeral_containers[i];
+		if (!strcmp(e->ephemeral_container_common->name, c->name) &&
+		    is_set(e->target_container_name))
+			return runtime_newest(&p->rt, e->target_container_name);
+	}
+	return NULL;
+}
+
+static CriV1__NamespaceOption *namespaces_of(const struct pod *p, const CoreV1__Container *c,
+                                             struct arena *a)
+{
+	const CoreV1__PodSpec *s = p->spec->spec;
+	const struct runtime_container *target = target_of(p, c);
 	CriV1__NamespaceOption *n =
 	    CRI_NEW(a, CriV1__NamespaceOption, CRI_V1__NAMESPACE_OPTION__INIT);
 	n->network = s->host_network ? CRI_V1__NAMESPACE_MODE__NODE : CRI_V1__NAMESPACE_MODE__POD;
@@ -195,6 +211,10 @@ static CriV1__NamespaceOption *namespaces_of(const CoreV1__PodSpec *s, struct ar
 	n->pid = s->host_pid                  ? CRI_V1__NAMESPACE_MODE__NODE
 	         : s->share_process_namespace ? CRI_V1__NAMESPACE_MODE__POD
 	                                      : CRI_V1__NAMESPACE_MODE__CONTAINER;
+	if (target && n->pid == CRI_V1__NAMESPACE_MODE__CONTAINER) {
+		n->pid = CRI_V1__NAMESPACE_MODE__TARGET;
+		n->target_id = (char *)(uintptr_t)target->id;
+	}
 	return n;
 }
 
@@ -208,7 +228,7 @@ static int security_of(const struct pod *p, const CoreV1__Container *c,
 	    CRI_NEW(a, CriV1__LinuxContainerSecurityContext,
 	            CRI_V1__LINUX_CONTAINER_SECURITY_CONTEXT__INIT);
 	*ret = s;
-	s->namespace_options = namespaces_of(p->spec->spec, a);
+	s->namespace_options = namespaces_of(p, c, a);
 	set_user(s, psc, sc, image, a);
 	s->seccomp = seccomp_of(p,
 	                        sc && sc->seccomp_profile ? sc->seccomp_profile

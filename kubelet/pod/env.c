@@ -8,9 +8,6 @@
 #include "kubelet/pod/field_ref.h"
 #include "proto/schema_messages.h"
 
-/* How old a ConfigMap or secret may be that a starting container takes values from. */
-enum { ENV_AGE_MS = 1000 };
-
 static void env_set(struct env *e, struct arena *a, const char *name, const char *value)
 {
 	for (size_t i = 0; i < e->n; i++)
@@ -148,8 +145,8 @@ struct builder {
 static enum object_state fetch(struct builder *b, enum object_kind kind, const char *name,
                                bool optional, struct object_view *ret)
 {
-	enum object_state s = objects_get(b->pod->k->objects, kind, b->pod->ns, name, ENV_AGE_MS,
-	                                  b->wake, b->arg, ret);
+	enum object_state s =
+	    objects_get(b->pod->k->objects, kind, b->pod->ns, name, b->wake, b->arg, ret);
 	if (s == OBJECT_FAILED && ret->missing && optional) {
 		*ret = (struct object_view){0};
 		return OBJECT_READY;

@@ -5,15 +5,22 @@
 #include <string.h>
 #include <strings.h>
 
+#include "common/base/clock.h"
 #include "common/net/http_client.h"
 
-enum { BODY_BYTES_MAX = 10240 };
+enum { BODY_BYTES_MAX = 10240, REDIRECTS_MAX = 10, HEADERS_OWN = 3 };
 
 struct http_get {
+	struct arena arena;
 	struct http_client *client;
 	struct http_request *request;
-	struct loop_timer fail; /* without an address: calls back later */
-	char error[300], url[1024];
+	struct loop_timer later; /* calls back, or frees, from the loop */
+	const char *url, *host, *error;
+	struct http_header *headers;
+	size_t n_headers;
+	uint64_t began_ms;
+	uint32_t timeout_ms;
+	unsigned redirects;
 	http_get_fn done;
 	void *arg;
 };
@@ -32,42 +39,148 @@ int container_port(const CoreV1__Container *c, const Intstr__IntOrString *port)
 
 static void get_free(struct http_get *g)
 {
-	loop_timer_stop(&g->fail);
+	loop_timer_stop(&g->later);
 	http_client_free(g->client);
+	arena_deinit(&g->arena);
 	free(g);
 }
 
-static void free_later(void *arg)
+static void on_later(void *arg)
 {
-	get_free(arg);
+	struct http_get *g = arg;
+	if (g->error)
+		g->done(0, g->error, SLICE_EMPTY, g->arg);
+	get_free(g);
 }
+
+static struct http_get *fail_later(struct http_get *g, const char *text)
+{
+	g->error = arena_strdup(&g->arena, text);
+	loop_timer_start(&g->later, 0);
+	return g;
+}
+
+/* Redirects */
+
+static bool is_redirect(int status)
+{
+	return status == 301 || status == 302 || status == 303 || status == 307 || status == 308;
+}
+
+/* The host of "scheme://host:port/...", with its length. */
+static const char *host_of(const char *url, size_t *ret_n)
+{
+	const char *host = strstr(url, "://");
+	host = host ? host + 3 : url;
+	size_t n = *host == '[' ? strcspn(host, "]") + 1 : strcspn(host, ":/?#");
+	*ret_n = n;
+	return host;
+}
+
+/* Where the answer leads to; NULL when that is another host, whom the probe does not follow to. */
+static const char *redirect_target(struct http_get *g, struct slice location)
+{
+	const char *to = arena_strndup(&g->arena, location.data, location.len);
+	const char *authority = strstr(g->url, "://") + 3,
+	           *path = authority + strcspn(authority, "/?");
+	if (!strncasecmp(to, "http://", 7) || !strncasecmp(to, "https://", 8)) {
+		size_t n, m;
+		const char *x = host_of(g->url, &n), *y = host_of(to, &m);
+		return n == m && !strncasecmp(x, y, n) ? to : NULL;
+	}
+	if (to[0] == '/' && to[1] == '/')
+		return NULL;
+	if (*to == '/')
+		return arena_printf(&g->arena, "%.*s%s", (int)(path - g->url), g->url, to);
+	size_t dir = strcspn(path, "?");
+	while (dir && path[dir - 1] != '/')
+		dir--;
+	return arena_printf(&g->arena, "%.*s%s%s", (int)(path - g->url + (ptrdiff_t)dir), g->url,
+	                    dir ? "" : "/", to);
+}
+
+static void request(struct http_get *g);
 
 static void on_done(struct http_request *r, int code, const struct err *err, void *arg)
 {
 	struct http_get *g = arg;
-	_cleanup_arena_ struct arena a = {0};
+	struct arena *a = &g->arena;
 	g->request = NULL;
-	if (code)
-		g->done(0,
-		        arena_printf(&a, "Get \"%s\": %s", g->url,
-		                     code == -ERR_TIMEOUT ? "context deadline exceeded "
-		                                            "(Client.Timeout exceeded while "
-		                                            "awaiting headers)"
-		                                          : err->text),
-		        SLICE_EMPTY, g->arg);
-	else
-		g->done(http_request_status(r), NULL, http_request_body(r), g->arg);
-	/* The client may not be freed from within its own callback. */
-	loop_timer_stop(&g->fail);
-	g->fail.fn = free_later;
-	loop_timer_start(&g->fail, 0);
+	/* The client may not be freed, nor another request begun, from within its callback's end.
+	 */
+	loop_timer_start(&g->later, 0);
+	if (code) {
+		const char *why = code == -ERR_TIMEOUT ? "context deadline exceeded "
+		                                         "(Client.Timeout exceeded while awaiting "
+		                                         "headers)"
+		                                       : err->text;
+		g->error = arena_printf(a, "Get \"%s\": %s", g->url, why);
+		return;
+	}
+	int status = http_request_status(r);
+	struct slice location = http_request_header(r, "location");
+	const char *to = is_redirect(status) && location.len ? redirect_target(g, location) : NULL;
+	if (!to) {
+		g->done(status, NULL, http_request_body(r), g->arg);
+		return;
+	}
+	if (++g->redirects >= REDIRECTS_MAX) {
+		g->error =
+		    arena_printf(a, "Get \"%s\": stopped after %d redirects", to, REDIRECTS_MAX);
+		return;
+	}
+	g->url = to;
+	loop_timer_stop(&g->later);
+	request(g);
 }
 
-static void on_fail(void *arg)
+static void request(struct http_get *g)
 {
-	struct http_get *g = arg;
-	g->done(0, g->error, SLICE_EMPTY, g->arg);
-	get_free(g);
+	uint64_t used = clock_mono_ms() - g->began_ms;
+	uint32_t left = !g->timeout_ms          ? 0
+	                : used >= g->timeout_ms ? 1
+	                                        : g->timeout_ms - (uint32_t)used;
+	g->request = http_client_start(g->client, &(struct http_client_call){
+	                                              .url = g->url,
+	                                              .host = g->host,
+	                                              .headers = g->headers,
+	                                              .n_headers = g->n_headers,
+	                                              .timeout_ms = left,
+	                                              .total_timeout_ms = left,
+	                                              .max_body_bytes = BODY_BYTES_MAX,
+	                                              .on_done = on_done,
+	                                              .arg = g,
+	                                          });
+}
+
+/* The request */
+
+static void add_header(struct http_get *g, const char *name, const char *value)
+{
+	g->headers[g->n_headers++] = (struct http_header){
+	    slice_str(arena_strdup(&g->arena, name)), slice_str(arena_strdup(&g->arena, value))};
+}
+
+static void set_headers(struct http_get *g, const CoreV1__HTTPGetAction *action)
+{
+	size_t n = action->n_http_headers;
+	bool agent = false, accept = false;
+	g->headers = arena_array(&g->arena, struct http_header, n + HEADERS_OWN);
+	for (size_t i = 0; i < n; i++) {
+		const char *name = action->http_headers[i]->name;
+		const char *value = action->http_headers[i]->value;
+		agent |= !strcasecmp(name, "user-agent");
+		accept |= !strcasecmp(name, "accept");
+		if (!strcasecmp(name, "host"))
+			g->host = arena_strdup(&g->arena, value);
+		else
+			add_header(g, name, value);
+	}
+	if (!agent)
+		add_header(g, "User-Agent", "kube-probe/1.36");
+	if (!accept)
+		add_header(g, "Accept", "*/*");
+	add_header(g, "Connection", "close");
 }
 
 struct http_get *http_get_start(struct pod *p, const CoreV1__Container *c,
@@ -79,63 +192,30 @@ struct http_get *http_get_start(struct pod *p, const CoreV1__Container *c,
 		abort();
 	g->done = done;
 	g->arg = arg;
-	loop_timer_init(&g->fail, p->k->loop, on_fail, g);
-	bool own = action->host && *action->host;
-	const char *host = own ? action->host : pod_address(p);
+	g->timeout_ms = timeout_ms;
+	g->began_ms = clock_mono_ms();
+	loop_timer_init(&g->later, p->k->loop, on_later, g);
+	const char *host = action->host && *action->host ? action->host : pod_address(p);
 	const char *path = action->path ? action->path : "";
 	bool https = action->scheme && !strcasecmp(action->scheme, "HTTPS");
-	if (!host) {
-		snprintf(g->error, sizeof(g->error), "the pod has no address");
-		loop_timer_start(&g->fail, 0);
-		return g;
-	}
+	if (!host)
+		return fail_later(g, "the pod has no address");
 	bool v6 = strchr(host, ':') != NULL;
-	snprintf(g->url, sizeof(g->url), "%s://%s%s%s:%d%s%s", https ? "https" : "http",
-	         v6 ? "[" : "", host, v6 ? "]" : "", container_port(c, action->port),
-	         *path == '/' ? "" : "/", path);
+	g->url = arena_printf(&g->arena, "%s://%s%s%s:%d%s%s", https ? "https" : "http",
+	                      v6 ? "[" : "", host, v6 ? "]" : "", container_port(c, action->port),
+	                      *path == '/' ? "" : "/", path);
 	struct tls_context *tls = NULL;
 	struct err err = ERR_INIT;
-	if (https &&
-	    tls_context_new(&(struct tls_options){.insecure_skip_verify = true}, &tls, &err)) {
-		snprintf(g->error, sizeof(g->error), "%.200s", err.text);
-		loop_timer_start(&g->fail, 0);
-		return g;
-	}
+	/* Nobody vouches for what a pod says that it is. A redirect may lead to https, too. */
+	if (tls_context_new(&(struct tls_options){.insecure_skip_verify = true}, &tls, &err))
+		return fail_later(g, err.text);
 	http_client_new(&(struct http_client_options){.loop = p->k->loop,
 	                                              .tls = tls,
 	                                              .connect_timeout_ms = timeout_ms},
 	                &g->client);
 	tls_context_unref(tls);
-	_cleanup_arena_ struct arena a = {0};
-	size_t n = action->n_http_headers;
-	struct http_header *headers = arena_array(&a, struct http_header, n + 3);
-	bool agent = false, accept = false;
-	size_t k = 0;
-	for (size_t i = 0; i < n; i++) {
-		const char *name = action->http_headers[i]->name;
-		if (!strcasecmp(name, "host"))
-			continue; /* the client writes its own */
-		agent |= !strcasecmp(name, "user-agent");
-		accept |= !strcasecmp(name, "accept");
-		headers[k++] = (struct http_header){slice_str(name),
-		                                    slice_str(action->http_headers[i]->value)};
-	}
-	if (!agent)
-		headers[k++] =
-		    (struct http_header){SLICE_LIT("user-agent"), SLICE_LIT("kube-probe/1.36")};
-	if (!accept)
-		headers[k++] = (struct http_header){SLICE_LIT("accept"), SLICE_LIT("*/*")};
-	headers[k++] = (struct http_header){SLICE_LIT("connection"), SLICE_LIT("close")};
-	g->request = http_client_start(g->client, &(struct http_client_call){
-	                                              .url = g->url,
-	                                              .headers = headers,
-	                                              .n_headers = k,
-	                                              .timeout_ms = timeout_ms,
-	                                              .total_timeout_ms = timeout_ms,
-	                                              .max_body_bytes = BODY_BYTES_MAX,
-	                                              .on_done = on_done,
-	                                              .arg = g,
-	                                          });
+	set_headers(g, action);
+	request(g);
 	return g;
 }
 

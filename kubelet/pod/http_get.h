@@ -7,7 +7,7 @@
 struct http_get;
 struct http_client;
 /* status 0: no answer, `error` says why; else the answer's status and (the beginning of) its body.
- */
+ * Redirects to the same host are followed; a status of 3xx leads elsewhere. */
 typedef void (*http_get_fn)(int status, const char *error, struct slice body, void *arg);
 struct http_get *http_get_start(struct pod *p, const CoreV1__Container *c,
                                 const CoreV1__HTTPGetAction *action, uint32_t timeout_ms,

@@ -12,8 +12,7 @@
 #include "kubelet/objects.h"
 #include "kubelet/pod/files.h"
 
-/* How old a pull secret may be. */
-enum { SECRET_AGE_MS = 1000, DOCKER_CONFIG_BYTES = 1 << 16 };
+enum { DOCKER_CONFIG_BYTES = 1 << 16 };
 
 struct image_ensure {
 	struct pod *pod;
@@ -146,8 +145,8 @@ static bool collect_credentials(struct image_ensure *i, struct keyring *k, struc
 	for (size_t n = 0; n < s->n_image_pull_secrets; n++) {
 		const char *name = s->image_pull_secrets[n]->name;
 		struct object_view v;
-		enum object_state state = objects_get(p->k->objects, OBJECT_SECRET, p->ns, name,
-		                                      SECRET_AGE_MS, pull, i, &v);
+		enum object_state state =
+		    objects_get(p->k->objects, OBJECT_SECRET, p->ns, name, pull, i, &v);
 		waits |= state == OBJECT_WAIT;
 		if (state == OBJECT_READY)
 			add_secret(k, (const void *)v.msg, a);
@@ -175,7 +174,7 @@ static void pull(void *arg)
 	struct image_ensure *i = arg;
 	_cleanup_arena_ struct arena a = {0};
 	struct keyring keyring = {0};
-	if (i->pull || !collect_credentials(i, &keyring, &a))
+	if (i->pull || i->call || !collect_credentials(i, &keyring, &a))
 		return;
 	struct pull_request q = {.image = i->image,
 	                         .sandbox = sandbox_config(i->pod, 0, false, &a)};

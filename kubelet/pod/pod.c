@@ -143,6 +143,9 @@ void pod_forget(struct pod *p)
 	arena_deinit(&p->spec_arena);
 	arena_deinit(&p->next_arena);
 	arena_deinit(&p->rt_arena);
+	free(p->failed_reason);
+	free(p->failed_message);
+	free(p->disruption_reason);
 	free(p->key);
 	free(p->uid);
 	free(p->ns);
@@ -172,10 +175,12 @@ enum container_kind pod_container_kind(const struct pod *p, const char *name)
 void pod_fail(struct pod *p, const char *reason, const char *message, int64_t grace_seconds,
               const char *disruption_reason)
 {
-	p->failed_reason = reason;
-	p->failed_message = message;
+	if (p->failed_reason)
+		return;
+	p->failed_reason = dup_str(reason);
+	p->failed_message = dup_str(message);
 	p->failed_grace = grace_seconds;
-	p->disruption_reason = disruption_reason;
+	p->disruption_reason = disruption_reason ? dup_str(disruption_reason) : NULL;
 	pod_sync_after(p, 0);
 }
 

@@ -60,7 +60,7 @@ struct pod {
 	struct list kills;
 	int64_t killed_grace; /* the grace that containers are being stopped with; -1: none */
 	/* Ended by the kubelet: refused, past its deadline, evicted. */
-	const char *failed_reason, *failed_message, *disruption_reason;
+	char *failed_reason, *failed_message, *disruption_reason;
 	int64_t failed_grace; /* -1: the pod's own */
 	bool admitted;        /* the node took it */
 
@@ -77,7 +77,7 @@ struct pod {
 struct pods {
 	struct kubelet *k;
 	struct map by_uid; /* uid -> struct pod */
-	struct informer *informer, *services;
+	struct informer *informer, *services, *runtime_classes;
 	struct loop_timer relist;
 	bool synced, listed, runtime_ok;
 	uint64_t relisted_ms;
@@ -121,6 +121,10 @@ uint64_t now_real_ms(void);
 /* An Event about the pod; container NULL: about no container. */
 void pod_event(struct pod *p, const char *container, bool warning, const char *reason,
                const char *fmt, ...) _printf_(5, 6);
+
+/* admit.c */
+/* Whether the pod may be here; when not, it was refused (pod_fail). */
+bool pod_admit(struct pod *p);
 
 /* worker.c */
 /* A turn, now or when the steps in flight have ended. */
@@ -170,6 +174,8 @@ void hook_drop(struct hook *h);
 
 /* probes.c */
 void probes_sync(struct pod *p);
+/* Only readiness is probed from now on: the pod ends. */
+void probes_stop_restarting(struct pod *p);
 void probes_stop(struct pod *p);
 
 /* status_writer.c */

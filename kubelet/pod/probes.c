@@ -8,6 +8,8 @@
 #include "kubelet/pod/http_get.h"
 #include "kubelet/pod/pod.h"
 
+enum { OUTPUT_BYTES_MAX = 10240 };
+
 struct prober {
 	struct list link;
 	struct pod *pod;
@@ -81,7 +83,8 @@ static void report(struct prober *w, enum probe_result result, const char *text)
 		pod_event(p, w->container, true, "Unhealthy", "%s probe failed: %s",
 		          kind_names[w->probe.kind], text);
 	else if (result == PROBE_UNKNOWN)
-		pod_event(p, w->container, true, "Unhealthy", "%s probe errored: %s",
+		pod_event(p, w->container, true, "Unhealthy",
+		          "%s probe errored and resulted in unknown state: %s",
 		          kind_names[w->probe.kind], text);
 	bool changed = probe_report(&w->probe, result, now_real_ms());
 	schedule(w);
@@ -113,9 +116,11 @@ static void on_exec(const struct cri_result *r, void *arg)
 	_cleanup_arena_ struct arena a = {0};
 	w->exec = NULL;
 	if (m) {
-		const ProtobufCBinaryData *out = m->stdout.len ? &m->stdout : &m->stderr;
-		report(w, m->exit_code ? PROBE_FAILURE : PROBE_SUCCESS,
-		       arena_strndup(&a, out->data, MIN(out->len, 10240)));
+		const char *text = arena_printf(
+		    &a, "%.*s%.*s", (int)MIN(m->stdout.len, OUTPUT_BYTES_MAX),
+		    (const char *)m->stdout.data, (int)MIN(m->stderr.len, OUTPUT_BYTES_MAX),
+		    (const char *)m->stderr.data);
+		report(w, m->exit_code ? PROBE_FAILURE : PROBE_SUCCESS, text);
 	} else if (r->code == RPC_DEADLINE_EXCEEDED) {
 		const CoreV1__Container *c = pod_container_spec(w->pod, w->container);
 		const CoreV1__Probe *s = c ? probe_spec(c, w->probe.kind) : NULL;
@@ -132,11 +137,15 @@ static void on_exec(const struct cri_result *r, void *arg)
 
 static void on_http(int status, const char *error, struct slice body, void *arg)
 {
-	(void)body;
 	struct prober *w = arg;
 	_cleanup_arena_ struct arena a = {0};
 	w->http = NULL;
 	bool good = status >= 200 && status < 400;
+	if (good && status >= 300)
+		pod_event(w->pod, w->container, true, "ProbeWarning",
+		          "%s probe warning: Probe terminated redirects, Response body: %.*s",
+		          kind_names[w->probe.kind], (int)MIN(body.len, OUTPUT_BYTES_MAX),
+		          (const char *)body.data);
 	report(w, good ? PROBE_SUCCESS : PROBE_FAILURE,
 	       status ? arena_printf(&a, "HTTP probe failed with statuscode: %d", status) : error);
 }
@@ -241,6 +250,13 @@ void probes_sync(struct pod *p)
 		else if (!loop_timer_active(&w->timer))
 			schedule(w);
 	}
+}
+
+void probes_stop_restarting(struct pod *p)
+{
+	LIST_FOREACH (&p->probers, w, struct prober, link)
+		if (w->probe.kind != PROBE_READINESS)
+			prober_free(w);
 }
 
 void probes_stop(struct pod *p)

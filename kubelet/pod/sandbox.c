@@ -5,9 +5,12 @@
 
 #include "kubelet/cgroup/cgroups.h"
 #include "kubelet/pod/files.h"
+#include "proto/node_v1.pb-c.h"
+#include "proto/schema_messages.h"
 
 enum {
 	HOSTNAME_MAX = 63,
+	FQDN_MAX = 64,
 	DNS_SERVERS_MAX = 3,
 	DNS_SEARCHES_MAX = 32,
 	DNS_OPTIONS_MAX = 32,
@@ -224,19 +227,31 @@ static CriV1__LinuxPodSandboxConfig *linux_config(struct pod *p, struct arena *a
 	return l;
 }
 
-static char *hostname_of(struct pod *p, struct arena *a)
+/* The short name that the pod goes by. */
+static char *short_name(const struct pod *p, struct arena *a)
 {
 	const CoreV1__PodSpec *s = p->spec->spec;
-	if (s->host_network)
-		return (char *)"";
-	const char *name = is_set(s->hostname) ? s->hostname : p->name;
-	char *h = arena_strdup(a, is_set(s->hostname_override) ? s->hostname_override : name);
+	char *h = arena_strdup(a, is_set(s->hostname) ? s->hostname : p->name);
 	if (strlen(h) > HOSTNAME_MAX) {
 		h[HOSTNAME_MAX] = 0;
 		for (size_t n = HOSTNAME_MAX; n && (h[n - 1] == '-' || h[n - 1] == '.'); n--)
 			h[n - 1] = 0;
 	}
 	return h;
+}
+
+static char *hostname_of(const struct pod *p, struct arena *a)
+{
+	const CoreV1__PodSpec *s = p->spec->spec;
+	if (s->host_network)
+		return (char *)"";
+	if (is_set(s->hostname_override))
+		return s->hostname_override;
+	char *name = short_name(p, a);
+	const char *domain = p->k->config->cluster_domain;
+	if (!s->set_hostname_as_fqdn || !is_set(s->subdomain) || !is_set(domain))
+		return name;
+	return arena_printf(a, "%s.%s.%s.svc.%s", name, s->subdomain, p->ns, domain);
 }
 
 CriV1__PodSandboxConfig *sandbox_config(struct pod *p, uint32_t attempt, bool tell, struct arena *a)
@@ -285,6 +300,37 @@ static void on_created(const struct cri_result *r, void *arg)
 	pod_step_done(p);
 }
 
+/* The runtime's handler of the pod's RuntimeClass. */
+static int runtime_handler(struct pod *p, struct arena *a, char **ret, struct err *err)
+{
+	const char *name = p->spec->spec->runtime_class_name;
+	*ret = (char *)"";
+	if (!is_set(name))
+		return 0;
+	const struct informer_object *o = informer_get(p->k->pods->runtime_classes, NULL, name);
+	const NodeV1__RuntimeClass *c =
+	    o ? (void *)informer_object_decode(o, &node_v1__runtime_class_schema, a) : NULL;
+	if (!c)
+		return err_set(err, ERR_NOT_FOUND, "runtimeclass.node.k8s.io \"%s\" not found",
+		               name);
+	*ret = c->handler;
+	return 0;
+}
+
+/* What must be right before the runtime is asked. */
+static int prepare(struct pod *p, CriV1__RunPodSandboxRequest *q, struct arena *a, struct err *err)
+{
+	const char *name = q->config->hostname;
+	if (strlen(name) > FQDN_MAX)
+		return err_set(
+		    err, ERR_INVALID,
+		    "Failed to construct FQDN from pod hostname and cluster domain, FQDN "
+		    "%s is too long (%d characters is the max, %zu characters requested)",
+		    name, FQDN_MAX, strlen(name));
+	int r = runtime_handler(p, a, &q->runtime_handler, err);
+	return r ? r : folder_make(q->config->log_directory, 0755, err);
+}
+
 void sandbox_create(struct pod *p, uint32_t attempt, bool replaced)
 {
 	_cleanup_arena_ struct arena a = {0};
@@ -294,10 +340,10 @@ void sandbox_create(struct pod *p, uint32_t attempt, bool replaced)
 	CriV1__RunPodSandboxRequest *q =
 	    CRI_NEW(&a, CriV1__RunPodSandboxRequest, CRI_V1__RUN_POD_SANDBOX_REQUEST__INIT);
 	q->config = sandbox_config(p, attempt, true, &a);
-	struct err err;
-	if (folder_make(q->config->log_directory, 0755, &err) ||
-	    cgroups_pod_make(p->k->cgroups, p->spec, &err)) {
-		pod_event(p, NULL, true, "FailedCreatePodSandBox", "%s", err.text);
+	struct err err = ERR_INIT;
+	if (prepare(p, q, &a, &err) || cgroups_pod_make(p->k->cgroups, p->spec, &err)) {
+		pod_event(p, NULL, true, "FailedCreatePodSandBox",
+		          "Failed to create pod sandbox: %s", err.text);
 		pod_hold(p, RETRY_MS);
 		pod_sync_after(p, RETRY_MS);
 		return;

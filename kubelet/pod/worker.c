@@ -93,6 +93,7 @@ static void stop_turn(struct pod *p)
 	struct pod_plan plan;
 	int64_t grace = grace_of(p);
 	p->stopping = true;
+	probes_stop_restarting(p);
 	if (held(p))
 		return;
 	pod_stop_plan(p->spec, &p->rt, grace, &a, &plan);
@@ -220,7 +221,8 @@ void pod_sync(struct pod *p)
 		pod_observe(p);
 		return;
 	}
-	if (p->deleting || p->gone || pod_is_terminal(p) || p->failed_reason || deadline_passed(p))
+	if (p->deleting || p->gone || pod_is_terminal(p) || p->failed_reason ||
+	    deadline_passed(p) || !pod_admit(p))
 		stop_turn(p);
 	else
 		run_turn(p);

@@ -88,8 +88,8 @@ static enum object_state add_object(struct collector *c, enum object_kind kind, 
 	const struct pod *p = c->from->pod;
 	struct object_view v;
 	bool secret = kind == OBJECT_SECRET;
-	enum object_state s = objects_get(p->k->objects, kind, p->ns, name, c->from->max_age_ms,
-	                                  c->from->wake, c->from->arg, &v);
+	enum object_state s =
+	    objects_get(p->k->objects, kind, p->ns, name, c->from->wake, c->from->arg, &v);
 	if (s == OBJECT_FAILED && v.missing && optional)
 		return OBJECT_READY;
 	if (s == OBJECT_FAILED)

@@ -10,14 +10,15 @@ struct tokens;
 /* Service account tokens of one pod, asked for when needed and renewed in time. */
 struct tokens *tokens_new(struct pod *p, loop_fn wake, void *arg);
 void tokens_free(struct tokens *t);
+/* When one must be renewed; real clock; UINT64_MAX: there are none. */
+uint64_t tokens_renewal_ms(const struct tokens *t);
 enum object_state token_get(struct tokens *t, const CoreV1__ServiceAccountTokenProjection *s,
                             const char **ret, const char **ret_error);
 
 struct payload_sources {
 	struct pod *pod;
 	struct tokens *tokens;
-	uint64_t max_age_ms; /* of ConfigMaps and secrets */
-	loop_fn wake;
+	loop_fn wake; /* when there is news */
 	void *arg;
 };
 

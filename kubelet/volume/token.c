@@ -110,6 +110,15 @@ static void ask(struct token *k)
 	                           &q->base, on_token, k);
 }
 
+uint64_t tokens_renewal_ms(const struct tokens *t)
+{
+	uint64_t at = UINT64_MAX;
+	LIST_FOREACH (&t->all, k, struct token, link)
+		if (!k->call && k->renew_ms < at)
+			at = k->renew_ms;
+	return at;
+}
+
 enum object_state token_get(struct tokens *t, const CoreV1__ServiceAccountTokenProjection *s,
                             const char **ret, const char **ret_error)
 {

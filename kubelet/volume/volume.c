@@ -17,8 +17,8 @@
 #include "kubelet/volume/payload.h"
 
 enum {
-	FRESH_MS = 1000,    /* sources of a volume that is being mounted */
-	REFRESH_MS = 60000, /* how often sources of mounted volumes are looked at */
+	REFRESH_RETRY_MS = 60000,
+	PATIENCE_MS = 123000, /* how long volumes may be missing before that is told */
 	RETRY_MIN_MS = 500,
 	RETRY_MAX_MS = 122000,
 };
@@ -33,15 +33,17 @@ struct pod_volumes {
 	struct pod *pod;
 	VEC(struct volume) all;
 	struct tokens *tokens;
-	uint64_t retry_ms, retry_at_ms, refresh_at_ms;
-	bool refreshing;
+	uint64_t retry_ms, retry_at_ms;
+	uint64_t waits_since_ms; /* 0: nothing is missing */
+	bool stale;              /* what is mounted may not be what is wanted */
+	uint64_t refresh_at_ms;  /* writing failed: again then; 0: it did not */
 };
 
 static void wake(void *arg)
 {
 	struct pod_volumes *v = arg;
-	if (v->refreshing)
-		v->refresh_at_ms = 1; /* now */
+	v->stale = true;
+	v->retry_at_ms = 0;
 	pod_sync(v->pod);
 }
 
@@ -177,13 +179,12 @@ static int make_folder(struct pod *p, struct volume *x, const CoreV1__VolumeSour
 
 /* Writes a payload volume when what it is to hold is not what it holds. */
 static enum object_state write_payload(struct pod_volumes *v, struct volume *x,
-                                       const CoreV1__VolumeSource *s, uint64_t max_age_ms,
-                                       struct err *err)
+                                       const CoreV1__VolumeSource *s, struct err *err)
 {
 	struct pod *p = v->pod;
 	_cleanup_arena_ struct arena a = {0};
 	struct payload payload;
-	struct payload_sources from = {p, v->tokens, max_age_ms, wake, v};
+	struct payload_sources from = {p, v->tokens, wake, v};
 	enum object_state state = payload_collect(&from, s, &a, &payload, err);
 	if (state != OBJECT_READY)
 		return state;
@@ -204,7 +205,7 @@ static enum object_state mount_one(struct pod_volumes *v, struct volume *x,
 {
 	int r = 0;
 	if (payload_is_volume(s)) {
-		enum object_state state = write_payload(v, x, s, FRESH_MS, err);
+		enum object_state state = write_payload(v, x, s, err);
 		if (state != OBJECT_READY)
 			return state;
 	} else if (s->host_path) {
@@ -220,18 +221,48 @@ static enum object_state mount_one(struct pod_volumes *v, struct volume *x,
 	return r ? OBJECT_FAILED : OBJECT_READY;
 }
 
-/* Some container mounts it. */
-static bool is_used(const CoreV1__PodSpec *s, const char *volume)
+static bool mounts(const CoreV1__Container *c, const char *volume)
 {
-	for (size_t i = 0; i < s->n_containers + s->n_init_containers; i++) {
-		const CoreV1__Container *c = i < s->n_containers
-		                                 ? s->containers[i]
-		                                 : s->init_containers[i - s->n_containers];
-		for (size_t k = 0; k < c->n_volume_mounts; k++)
-			if (!strcmp(c->volume_mounts[k]->name, volume))
-				return true;
-	}
+	for (size_t k = 0; k < c->n_volume_mounts; k++)
+		if (!strcmp(c->volume_mounts[k]->name, volume))
+			return true;
 	return false;
+}
+
+/* Some container mounts it. */
+static bool is_used(const struct pod *p, const char *volume)
+{
+	const CoreV1__PodSpec *s = p->spec->spec;
+	bool used = false;
+	for (size_t i = 0; i < s->n_containers; i++)
+		used |= mounts(s->containers[i], volume);
+	for (size_t i = 0; i < s->n_init_containers; i++)
+		used |= mounts(s->init_containers[i], volume);
+	for (size_t i = 0; i < s->n_ephemeral_containers; i++)
+		used |= mounts(p->ephemeral[i], volume);
+	return used;
+}
+
+/* Says now and then what keeps the pod from starting. */
+static void tell_missing(struct pod_volumes *v)
+{
+	struct pod *p = v->pod;
+	const CoreV1__PodSpec *s = p->spec->spec;
+	_cleanup_arena_ struct arena a = {0};
+	uint64_t now = clock_mono_ms();
+	const char *names = "";
+	v->waits_since_ms = v->waits_since_ms ? v->waits_since_ms : now;
+	if (now < v->waits_since_ms + PATIENCE_MS)
+		return;
+	v->waits_since_ms = now;
+	for (size_t i = 0; i < s->n_volumes; i++)
+		if (is_used(p, s->volumes[i]->name) && !volume_of(v, s->volumes[i]->name)->mounted)
+			names = arena_printf(&a, "%s%s%s", names, *names ? " " : "",
+			                     s->volumes[i]->name);
+	pod_event(p, NULL, true, "FailedMount",
+	          "Unable to attach or mount volumes: unmounted volumes=[%s], unattached "
+	          "volumes=[], failed to process volumes=[]: context deadline exceeded",
+	          names);
 }
 
 enum volume_state volumes_mount(struct pod *p)
@@ -247,7 +278,7 @@ enum volume_state volumes_mount(struct pod *p)
 	for (size_t i = 0; i < s->n_volumes; i++) {
 		struct volume *x = volume_of(v, s->volumes[i]->name);
 		struct err err = ERR_INIT;
-		if (x->mounted || !is_used(s, x->name))
+		if (x->mounted || !is_used(p, x->name))
 			continue;
 		enum object_state state = mount_one(v, x, s->volumes[i]->volume_source, &err);
 		waits |= state == OBJECT_WAIT;
@@ -257,6 +288,8 @@ enum volume_state volumes_mount(struct pod *p)
 		pod_event(p, NULL, true, "FailedMount",
 		          "MountVolume.SetUp failed for volume \"%s\" : %s", x->name, err.text);
 	}
+	if (waits || failed)
+		tell_missing(v);
 	if (failed) {
 		v->retry_ms = v->retry_ms ? MIN(v->retry_ms * 2, RETRY_MAX_MS) : RETRY_MIN_MS;
 		v->retry_at_ms = now + v->retry_ms;
@@ -265,47 +298,49 @@ enum volume_state volumes_mount(struct pod *p)
 	}
 	if (waits)
 		return VOLUMES_WAIT;
-	v->retry_ms = 0;
-	if (!v->refresh_at_ms)
-		v->refresh_at_ms = now + REFRESH_MS;
+	v->retry_ms = v->waits_since_ms = 0;
 	return VOLUMES_READY;
 }
 
 void volumes_stale(struct pod *p)
 {
-	if (p->volumes && p->volumes->refresh_at_ms)
-		p->volumes->refresh_at_ms = 1;
+	if (p->volumes)
+		p->volumes->stale = true;
+}
+
+/* Writes again what has changed. */
+static void refresh(struct pod_volumes *v)
+{
+	struct pod *p = v->pod;
+	const CoreV1__PodSpec *s = p->spec->spec;
+	v->stale = false;
+	v->refresh_at_ms = 0;
+	for (size_t i = 0; i < s->n_volumes; i++) {
+		struct volume *x = volume_of(v, s->volumes[i]->name);
+		const CoreV1__VolumeSource *source = s->volumes[i]->volume_source;
+		struct err err = ERR_INIT;
+		if (!x->mounted || !payload_is_volume(source) ||
+		    write_payload(v, x, source, &err) != OBJECT_FAILED)
+			continue;
+		log_error(&err, "Could not bring a volume up to date", LOG_STR("pod", p->key),
+		          LOG_STR("volume", x->name));
+		v->refresh_at_ms = now_real_ms() + REFRESH_RETRY_MS;
+		pod_sync_after(p, REFRESH_RETRY_MS);
+	}
 }
 
 void volumes_refresh(struct pod *p)
 {
 	struct pod_volumes *v = p->volumes;
-	uint64_t now = clock_mono_ms();
 	if (!v)
 		return;
-	if (v->refresh_at_ms > now) {
-		pod_sync_after(p, v->refresh_at_ms - now);
-		return;
-	}
-	const CoreV1__PodSpec *s = p->spec->spec;
-	bool any = false;
-	v->refreshing = false;
-	for (size_t i = 0; i < s->n_volumes; i++) {
-		struct volume *x = volume_of(v, s->volumes[i]->name);
-		const CoreV1__VolumeSource *source = s->volumes[i]->volume_source;
-		struct err err = ERR_INIT;
-		if (!x->mounted || !payload_is_volume(source))
-			continue;
-		any = true;
-		enum object_state state = write_payload(v, x, source, REFRESH_MS / 2, &err);
-		v->refreshing |= state == OBJECT_WAIT;
-		if (state == OBJECT_FAILED)
-			log_error(&err, "Could not bring a volume up to date",
-			          LOG_STR("pod", p->key), LOG_STR("volume", x->name));
-	}
-	v->refresh_at_ms = now + REFRESH_MS;
-	if (any)
-		pod_sync_after(p, REFRESH_MS);
+	uint64_t now = now_real_ms();
+	if (v->stale || (v->refresh_at_ms && v->refresh_at_ms <= now) ||
+	    tokens_renewal_ms(v->tokens) <= now)
+		refresh(v);
+	uint64_t renewal = tokens_renewal_ms(v->tokens);
+	if (renewal != UINT64_MAX)
+		pod_sync_after(p, renewal > now ? renewal - now : 1);
 }
 
 /* The end */

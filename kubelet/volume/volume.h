@@ -18,7 +18,7 @@ struct pod_volumes;
 enum volume_state { VOLUMES_READY, VOLUMES_WAIT, VOLUMES_FAILED };
 
 enum volume_state volumes_mount(struct pod *p);
-/* Writes payload volumes again whose source has changed; renews tokens. Now and then. */
+/* Writes payload volumes again whose source has changed; renews tokens. In every turn. */
 void volumes_refresh(struct pod *p);
 /* The pod's object has changed: the next volumes_refresh looks at once. */
 void volumes_stale(struct pod *p);

@@ -1,0 +1,57 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The node's answer to a pod that is new here: what does not fit is refused for good. */
+#include <string.h>
+
+#include "kubelet/core/admit.h"
+#include "kubelet/node/node.h"
+#include "kubelet/pod/pod.h"
+
+static int64_t allocatable(const struct pod *p, const char *resource, bool milli)
+{
+	char text[QUANTITY_BYTES];
+	node_allocatable(p->k->node, resource, text);
+	struct quantity q = quantity_of(text);
+	return milli ? quantity_milli(&q) : quantity_value(&q);
+}
+
+/* A pod that has its share of the node. */
+static bool counts(const struct pod *other, const struct pod *p)
+{
+	return other != p && other->spec && other->admitted && !other->gone &&
+	       !other->failed_reason && !pod_is_terminal(other);
+}
+
+static bool fits(struct pod *p, struct arena *a, struct refusal *ret)
+{
+	const struct kubelet_config *c = p->k->config;
+	struct node_room room = {{
+	    [ROOM_PODS] = allocatable(p, "pods", false),
+	    [ROOM_CPU_MILLI] = allocatable(p, "cpu", true),
+	    [ROOM_MEMORY] = allocatable(p, "memory", false),
+	    [ROOM_STORAGE] = allocatable(p, "ephemeral-storage", false),
+	}};
+	bool good = sysctls_allowed(p->spec, (const char *const *)c->allowed_unsafe_sysctls.at,
+	                            c->allowed_unsafe_sysctls.n, a, ret);
+	MAP_FOREACH (&p->k->pods->by_uid, it) {
+		const struct pod *other = it->value;
+		if (!good || !counts(other, p))
+			continue;
+		room_use(&room, other->spec);
+		good = ports_fit(p->spec, other->spec, ret);
+	}
+	return good && room_fits(&room, p->spec, a, ret);
+}
+
+bool pod_admit(struct pod *p)
+{
+	_cleanup_arena_ struct arena a = {0};
+	struct refusal r;
+	/* What was started here once stays. */
+	if (p->admitted || p->rt.n_sandboxes || p->rt.n_containers || fits(p, &a, &r)) {
+		p->admitted = true;
+		return true;
+	}
+	pod_event(p, NULL, true, r.reason, "%s", r.message);
+	pod_fail(p, r.reason, arena_printf(&a, "Pod was rejected: %s", r.message), 0, NULL);
+	return false;
+}
