@@ -15,7 +15,7 @@ struct http_get {
 	struct http_client *client;
 	struct http_request *request;
 	struct loop_timer later; /* calls back, or frees, from the loop */
-	const char *url, *host, *error;
+	const char *url, *error;
 	struct http_header *headers;
 	size_t n_headers;
 	uint64_t began_ms;
@@ -142,7 +142,6 @@ static void request(struct http_get *g)
 	                                        : g->timeout_ms - (uint32_t)used;
 	g->request = http_client_start(g->client, &(struct http_client_call){
 	                                              .url = g->url,
-	                                              .host = g->host,
 	                                              .headers = g->headers,
 	                                              .n_headers = g->n_headers,
 	                                              .timeout_ms = left,
@@ -171,10 +170,8 @@ static void set_headers(struct http_get *g, const CoreV1__HTTPGetAction *action)
 		const char *value = action->http_headers[i]->value;
 		agent |= !strcasecmp(name, "user-agent");
 		accept |= !strcasecmp(name, "accept");
-		if (!strcasecmp(name, "host"))
-			g->host = arena_strdup(&g->arena, value);
-		else
-			add_header(g, name, value);
+		/* The client adds its own Host unless it finds one. */
+		add_header(g, strcasecmp(name, "host") ? name : "host", value);
 	}
 	if (!agent)
 		add_header(g, "User-Agent", "kube-probe/1.36");
