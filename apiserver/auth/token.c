@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "apiserver/auth/token.h"
+#include <openssl/crypto.h>
 #include <openssl/sha.h>
 #include <pthread.h>
 #include <stdlib.h>
@@ -10,6 +11,7 @@
 #include "common/base/clock.h"
 #include "common/codec/base64.h"
 #include "common/codec/json_writer.h"
+#include "proto/core_v1.pb-c.h"
 #include "proto/meta_v1.pb-c.h"
 #include "proto/resource_table.h"
 
@@ -155,7 +157,11 @@ struct verification {
 	struct token_claims claims;
 	const char **audiences;
 	size_t n_audiences;
+	struct slice legacy; /* the token itself when it is one of a Secret, without expiry */
 };
+
+#define LEGACY_ISSUER "kubernetes/serviceaccount"
+#define LEGACY_CLAIM "kubernetes.io/serviceaccount/"
 
 static bool list_has(const char *const *list, size_t n, const char *want)
 {
@@ -212,14 +218,27 @@ static void reference(const struct jvalue *k, const char *kind, const char **ret
 	}
 }
 
+/* Tokens of Secrets have their claims side by side. */
+static void read_legacy(const struct jvalue *claims, struct token_claims *c)
+{
+	c->ns = jvalue_get_str(claims, LEGACY_CLAIM "namespace", "");
+	c->sa_name = jvalue_get_str(claims, LEGACY_CLAIM "service-account.name", "");
+	c->sa_uid = jvalue_get_str(claims, LEGACY_CLAIM "service-account.uid", "");
+	c->secret_name = jvalue_get_str(claims, LEGACY_CLAIM "secret.name", "");
+}
+
 static int read_private(struct verification *v, struct err *err)
 {
 	const struct jvalue *k = jvalue_get(v->jwt.claims, "kubernetes.io");
 	struct token_claims *c = &v->claims;
 
 	*c = (struct token_claims){.sa_name = "", .sa_uid = ""};
-	c->ns = jvalue_get_str(k, "namespace", "");
-	reference(k, "serviceaccount", &c->sa_name, &c->sa_uid);
+	if (v->legacy.len) {
+		read_legacy(v->jwt.claims, c);
+	} else {
+		c->ns = jvalue_get_str(k, "namespace", "");
+		reference(k, "serviceaccount", &c->sa_name, &c->sa_uid);
+	}
 	reference(k, "pod", &c->pod_name, &c->pod_uid);
 	reference(k, "secret", &c->secret_name, &c->secret_uid);
 	reference(k, "node", &c->node_name, &c->node_uid);
@@ -251,12 +270,36 @@ static int check_object(struct verification *v, const char *resource, const char
 	return 0;
 }
 
+/* A token of a Secret holds as long as the Secret has it. As check_object, 1: not in the cache. */
+static int check_legacy(struct verification *v, struct err *err)
+{
+	const char *name = v->claims.secret_name;
+	struct object obj;
+
+	if (!lookup_object(v->t->p, resource_find("", "v1", "secrets", ""), v->claims.ns, name,
+	                   v->a, &obj)) {
+		err_set(err, ERR_UNAUTHORIZED, "secrets \"%s\" not found", name);
+		return 1;
+	}
+	const CoreV1__Secret *secret = (const CoreV1__Secret *)obj.msg;
+	for (size_t i = 0; i < secret->n_data && !object_terminating(&obj); i++) {
+		const ProtobufCBinaryData *d = &secret->data[i]->value;
+		if (!strcmp(secret->data[i]->key, "token") && d->len == v->legacy.len &&
+		    !CRYPTO_memcmp(d->data, v->legacy.data, d->len))
+			return 0;
+	}
+	err_set(err, ERR_UNAUTHORIZED, "service account token has been invalidated");
+	return 1;
+}
+
 static int check_bound(struct verification *v, int64_t now_s, struct err *err)
 {
 	const struct token_claims *c = &v->claims;
 	int r = check_object(v, "serviceaccounts", c->ns, c->sa_name, c->sa_uid, now_s, err);
 
-	if (r == 0 && c->secret_name)
+	if (r == 0 && v->legacy.len)
+		r = check_legacy(v, err);
+	else if (r == 0 && c->secret_name)
 		r = check_object(v, "secrets", c->ns, c->secret_name, c->secret_uid, now_s, err);
 	if (r == 0 && c->pod_name)
 		r = check_object(v, "pods", c->ns, c->pod_name, c->pod_uid, now_s, err);
@@ -330,7 +373,9 @@ static int check(struct verification *v, struct slice token, const char *const *
 
 	if (r < 0)
 		return r;
-	if (!list_has(v->t->issuers, v->t->n_issuers, v->jwt.issuer))
+	if (!strcmp(v->jwt.issuer, LEGACY_ISSUER))
+		v->legacy = slice_of(arena_memdup(v->a, token.data, token.len), token.len);
+	else if (!list_has(v->t->issuers, v->t->n_issuers, v->jwt.issuer))
 		return err_set(err, ERR_UNAUTHORIZED, "the token is not of this cluster's issuer");
 	if (!signature_holds(v->t, token, &v->jwt))
 		return err_set(err, ERR_UNAUTHORIZED, "invalid signature");
