@@ -8,6 +8,7 @@ Starts a store, kube-apiserver and kube-controller-manager on free loopback port
 and the scheduler of one node, and follows Deployments, slices, nodes, cascading deletions and
 namespaces, each with a deadline."""
 import argparse
+import base64
 import json
 import os
 import shutil
@@ -85,7 +86,8 @@ class Cluster:
         self.start('manager', [
             self.args.manager, '--kubeconfig', os.path.join(self.folder, 'controller-manager.conf'),
             '--root-ca-file', self.pki('ca.crt'), '--bind-address', '127.0.0.1',
-            '--secure-port', str(self.ops), '--node-monitor-grace-period', '4s'])
+            '--secure-port', str(self.ops), '--node-monitor-grace-period', '4s',
+            '--service-account-private-key-file', self.pki('sa.key')])
 
     def down(self):
         for p in reversed(self.running):
@@ -159,6 +161,11 @@ class Node(threading.Thread):
         elif 'nodeName' not in pod['spec']:
             self.c.call('POST', path + '/binding', {
                 'metadata': {'name': meta['name']}, 'target': {'kind': 'Node', 'name': 'n1'}})
+        elif pod['status'].get('phase') == 'Running' and 'test/end' in meta.get('annotations', {}):
+            self.c.call('PATCH', path + '/status', {'status': {
+                'phase': meta['annotations']['test/end'], 'conditions': [
+                    {'type': 'Ready', 'status': 'False', 'lastTransitionTime': self.now()}]}},
+                STRATEGIC)
         elif pod['status'].get('phase') == 'Pending':
             self.address += 1
             ip = '10.1.%d.%d' % divmod(self.address, 256)
@@ -286,6 +293,137 @@ def case_cascade(c, node):
         SLICES + '?labelSelector=kubernetes.io/service-name%3Dweb'))
 
 
+def events(c, name, ns='default'):
+    return {(e['reason'], e['message']) for e in c.items('/api/v1/namespaces/%s/events' % ns)
+            if e['involvedObject']['name'] == name}
+
+
+def case_endpoints(c, node):
+    path = DEFAULT + '/endpoints/web'
+    c.call('POST', DEFAULT + '/services', {'metadata': {'name': 'web'}, 'spec': {
+        'selector': {'app': 'web'}, 'ports': [{'port': 80, 'targetPort': 8080}]}})
+    c.call('POST', APPS + '/deployments', deployment('web', 2))
+    c.until('two addresses', lambda: sorted(
+        a['ip'] for s in c.call('GET', path)['subsets'] for a in s['addresses']) == pod_ips(c))
+    if c.call('GET', path)['metadata']['labels'] != {
+            'endpoints.kubernetes.io/managed-by': 'endpoint-controller'}:
+        raise Failure('labels')
+    c.call('DELETE', APPS + '/deployments/web')
+    c.until('no addresses', lambda: 'subsets' not in c.call('GET', path))
+    c.call('DELETE', DEFAULT + '/services/web')
+    c.until('the Endpoints go', lambda: 'web' not in [
+        e['metadata']['name'] for e in c.items(DEFAULT + '/endpoints')])
+
+
+def case_mirrored_endpoints(c, node):
+    c.call('POST', DEFAULT + '/services', {'metadata': {'name': 'db'}, 'spec': {
+        'ports': [{'port': 5432}]}})
+    c.call('POST', DEFAULT + '/endpoints', {'metadata': {'name': 'db'}, 'subsets': [
+        {'addresses': [{'ip': '192.0.2.1'}], 'ports': [{'port': 5432}]}]})
+
+    def mirrors():
+        return [e['addresses'] for s in c.items(
+            SLICES + '?labelSelector=kubernetes.io/service-name%3Ddb')
+            for e in s.get('endpoints') or []]
+    c.until('the mirror', lambda: mirrors() == [['192.0.2.1']])
+    c.call('PATCH', DEFAULT + '/endpoints/db', {'subsets': [
+        {'addresses': [{'ip': '192.0.2.2'}], 'ports': [{'port': 5432}]}]}, MERGE)
+    c.until('the mirror follows', lambda: mirrors() == [['192.0.2.2']])
+    c.call('DELETE', DEFAULT + '/endpoints/db')
+    c.until('the mirror goes', lambda: mirrors() == [])
+    c.call('DELETE', DEFAULT + '/services/db')
+
+
+JOBS = '/apis/batch/v1/namespaces/default/jobs'
+
+
+def job(name, end, **spec):
+    return {'metadata': {'name': name}, 'spec': dict(spec, template={
+        'metadata': {'annotations': {'test/end': end} if end else {}}, 'spec': {
+            'restartPolicy': 'Never', 'terminationGracePeriodSeconds': 1,
+            'containers': [{'name': 'main', 'image': 'one'}]}})}
+
+
+def job_conditions(c, name):
+    return {x['type']: x['reason'] for x in c.call('GET', JOBS + '/' + name)['status'].get(
+        'conditions', []) if x['status'] == 'True'}
+
+
+def case_job(c, node):
+    c.call('POST', JOBS, job('done', 'Succeeded', completions=3, parallelism=2))
+    c.until('it completes', lambda: job_conditions(c, 'done') == {
+        'SuccessCriteriaMet': 'CompletionsReached', 'Complete': 'CompletionsReached'})
+    status = c.call('GET', JOBS + '/done')['status']
+    if status['succeeded'] != 3 or 'completionTime' not in status or \
+            status['uncountedTerminatedPods'] != {}:
+        raise Failure('status: %s' % status)
+    pods = c.items(DEFAULT + '/pods?labelSelector=batch.kubernetes.io/job-name%3Ddone')
+    if len(pods) != 3 or any('finalizers' in p['metadata'] for p in pods):
+        raise Failure('pods: %s' % pods)
+    c.until('the events', lambda: ('Completed', 'Job completed') in events(c, 'done') and
+            sum(r == 'SuccessfulCreate' for r, _ in events(c, 'done')) == 3)
+    c.call('DELETE', JOBS + '/done', {'propagationPolicy': 'Background'})
+
+
+def case_indexed_job(c, node):
+    c.call('POST', JOBS, job('ix', 'Succeeded', completions=4, parallelism=4,
+                             completionMode='Indexed'))
+    c.until('it completes', lambda: c.call('GET', JOBS + '/ix')['status'].get(
+        'completedIndexes') == '0-3' and 'Complete' in job_conditions(c, 'ix'))
+    pods = c.items(DEFAULT + '/pods?labelSelector=batch.kubernetes.io/job-name%3Dix')
+    hosts = sorted(p['spec']['hostname'] for p in pods)
+    if hosts != ['ix-0', 'ix-1', 'ix-2', 'ix-3']:
+        raise Failure('pods: %s' % pods)
+    c.call('DELETE', JOBS + '/ix', {'propagationPolicy': 'Background'})
+
+
+def case_failing_job(c, node):
+    c.call('POST', JOBS, job('bad', 'Failed', backoffLimit=0))
+    c.until('it fails', lambda: job_conditions(c, 'bad') == {
+        'FailureTarget': 'BackoffLimitExceeded', 'Failed': 'BackoffLimitExceeded'})
+    c.until('the event', lambda: (
+        'BackoffLimitExceeded', 'Job has reached the specified backoff limit') in events(c, 'bad'))
+    c.call('DELETE', JOBS + '/bad', {'propagationPolicy': 'Background'})
+
+
+def case_suspended_job(c, node):
+    def pods():
+        return c.items(DEFAULT + '/pods?labelSelector=batch.kubernetes.io/job-name%3Dsus')
+    c.call('POST', JOBS, job('sus', None, parallelism=2, suspend=True))
+    c.until('it is suspended', lambda: job_conditions(c, 'sus') == {'Suspended': 'JobSuspended'})
+    c.call('PATCH', JOBS + '/sus', {'spec': {'suspend': False}}, MERGE)
+    c.until('its pods run', lambda: c.call('GET', JOBS + '/sus')['status'].get('ready') == 2)
+    c.call('PATCH', JOBS + '/sus', {'spec': {'suspend': True}}, MERGE)
+    c.until('its pods go', lambda: pods() == [])
+    if c.call('GET', JOBS + '/sus')['status'].get('failed'):
+        raise Failure('pods of a suspended Job count as failed')
+    c.call('DELETE', JOBS + '/sus', {'propagationPolicy': 'Background'})
+
+
+def case_ttl_after_finished(c, node):
+    c.call('POST', JOBS, job('brief', 'Succeeded', ttlSecondsAfterFinished=0))
+    c.until('it goes', lambda: not c.items(JOBS))
+    c.until('all pods of Jobs go', lambda: not c.items(DEFAULT + '/pods'))
+
+
+def case_token_secret(c, node):
+    c.call('POST', DEFAULT + '/serviceaccounts', {'metadata': {'name': 'bot'}})
+    c.call('POST', DEFAULT + '/secrets', {
+        'metadata': {'name': 'bot-token', 'annotations': {
+            'kubernetes.io/service-account.name': 'bot'}},
+        'type': 'kubernetes.io/service-account-token'})
+    data = c.until('the token', lambda: c.call('GET', DEFAULT + '/secrets/bot-token').get('data'))
+    if sorted(data) != ['ca.crt', 'namespace', 'token']:
+        raise Failure('data: %s' % sorted(data))
+    review = c.call('POST', '/apis/authentication.k8s.io/v1/tokenreviews', {'spec': {
+        'token': base64.b64decode(data['token']).decode()}})['status']
+    if review.get('user', {}).get('username') != 'system:serviceaccount:default:bot':
+        raise Failure('review: %s' % review)
+    c.call('DELETE', DEFAULT + '/serviceaccounts/bot')
+    c.until('the Secret goes', lambda: 'bot-token' not in [
+        x['metadata']['name'] for x in c.items(DEFAULT + '/secrets')])
+
+
 def case_foreground_and_orphan(c, node):
     c.call('POST', APPS + '/deployments', deployment('a', 1))
     c.until('a', lambda: status_is(c, 'a', availableReplicas=1))
@@ -347,7 +485,9 @@ def case_a_silent_node(c, node):
 
 
 CASES = [case_namespaces_are_furnished, case_a_ready_node_loses_its_taints, case_deployment,
-         case_rollout, case_scale, case_cascade, case_foreground_and_orphan, case_namespace,
+         case_rollout, case_scale, case_cascade, case_foreground_and_orphan,
+         case_endpoints, case_mirrored_endpoints, case_job, case_indexed_job, case_failing_job,
+         case_suspended_job, case_ttl_after_finished, case_token_secret, case_namespace,
          case_aggregated_roles, case_a_silent_node]
 
 

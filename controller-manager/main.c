@@ -7,18 +7,24 @@
 static const struct controller *const all[] = {
     &controller_clusterrole_aggregation,
     &controller_deployment,
+    &controller_endpoints,
     &controller_endpointslice,
+    &controller_endpointslice_mirroring,
     &controller_garbage_collector,
+    &controller_job,
     &controller_namespace,
     &controller_node_lifecycle,
     &controller_pod_gc,
     &controller_replicaset,
     &controller_root_ca,
     &controller_serviceaccount,
+    &controller_serviceaccount_token,
     &controller_taint_eviction,
+    &controller_ttl_after_finished,
 };
 
 static struct manager manager = {.o = {.root_ca_file = "",
+                                       .account_key_file = "",
                                        .use_accounts = true,
                                        .node_grace_ms = 50000,
                                        .terminated_pods = 12500}};
@@ -33,6 +39,8 @@ static struct flag flags[] = {
               "Which controllers run: * for those that are on by default, name, or -name."),
     FLAG_STR("root-ca-file", &manager.o.root_ca_file,
              "The certificate authority that is published to every namespace."),
+    FLAG_STR("service-account-private-key-file", &manager.o.account_key_file,
+             "The key that signs the tokens of Secrets of service accounts."),
     FLAG_BOOL("use-service-account-credentials", &manager.o.use_accounts,
               "Let each controller write as a service account of its own."),
     FLAG_DURATION("node-monitor-grace-period", &manager.o.node_grace_ms,
@@ -44,7 +52,6 @@ static struct flag flags[] = {
     FLAG_NO_EFFECT("cluster-name"),
     FLAG_NO_EFFECT("cluster-signing-cert-file"),
     FLAG_NO_EFFECT("cluster-signing-key-file"),
-    FLAG_NO_EFFECT("service-account-private-key-file"),
     FLAG_NO_EFFECT("service-cluster-ip-range"),
 };
 static const struct flag_group groups[] = {FLAG_GROUP("Controllers", flags)};

@@ -239,7 +239,7 @@ static void parse_response(struct slice message, struct arena *a, struct client_
 			ret->created = f.value != 0;
 			break;
 		case RESPONSE_WARNINGS:
-			log_warning("The apiserver warns", LOG_SLICE("warning", f.bytes));
+			log_v(2, "The apiserver warns", LOG_SLICE("warning", f.bytes));
 			break;
 		case RESPONSE_IS_STATUS:
 			ret->is_status = f.value != 0;

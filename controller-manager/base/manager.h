@@ -13,10 +13,11 @@
 struct accounts;
 
 struct manager_options {
-	const char *root_ca_file; /* "" : no root CA is published */
-	bool use_accounts;        /* each controller writes as a service account of its own */
-	int64_t node_grace_ms;    /* without a sign of life a node is Unknown after this */
-	int64_t terminated_pods;  /* as many that have ended are kept; <= 0: all */
+	const char *root_ca_file;     /* "" : no root CA is published */
+	const char *account_key_file; /* signs the tokens of Secrets; "": they are not filled */
+	bool use_accounts;            /* each controller writes as a service account of its own */
+	int64_t node_grace_ms;        /* without a sign of life a node is Unknown after this */
+	int64_t terminated_pods;      /* as many that have ended are kept; <= 0: all */
 };
 
 struct manager {
@@ -41,12 +42,17 @@ struct controller {
 
 extern const struct controller controller_clusterrole_aggregation;
 extern const struct controller controller_deployment;
+extern const struct controller controller_endpoints;
 extern const struct controller controller_endpointslice;
+extern const struct controller controller_endpointslice_mirroring;
 extern const struct controller controller_garbage_collector;
+extern const struct controller controller_job;
 extern const struct controller controller_namespace;
 extern const struct controller controller_node_lifecycle;
 extern const struct controller controller_pod_gc;
 extern const struct controller controller_replicaset;
 extern const struct controller controller_root_ca;
 extern const struct controller controller_serviceaccount;
+extern const struct controller controller_serviceaccount_token;
 extern const struct controller controller_taint_eviction;
+extern const struct controller controller_ttl_after_finished;

@@ -3,7 +3,7 @@
 
 #include "common/base/heap.h"
 #include "common/base/vec.h"
-#include "controller-manager/base/owner.h"
+#include "controller-manager/base/plan/owner.h"
 #include "proto/pb_encode.h"
 #include "proto/schema_messages.h"
 

@@ -4,7 +4,7 @@
 #include <stdio.h>
 #include "common/base/log.h"
 #include "controller-manager/base/manager.h"
-#include "controller-manager/base/meta.h"
+#include "controller-manager/base/plan/meta.h"
 #include "controller-manager/base/work.h"
 #include "proto/core_v1.pb-c.h"
 #include "proto/meta_labels.h"

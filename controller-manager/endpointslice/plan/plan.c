@@ -5,6 +5,7 @@
 
 #include "common/base/map.h"
 #include "common/codec/rfc3339.h"
+#include "controller-manager/base/plan/services.h"
 #include "controller-manager/endpointslice/plan/internal.h"
 #include "proto/meta_labels.h"
 #include "proto/msg.h"
@@ -14,7 +15,6 @@
 #define TEXT(s) ((char *)(uintptr_t)(s))
 #define SERVICE_NAME "kubernetes.io/service-name"
 #define MANAGED_BY "endpointslice.kubernetes.io/managed-by"
-#define HEADLESS "service.kubernetes.io/headless"
 #define MANAGER "endpointslice-controller.k8s.io"
 #define TRIGGER_TIME "endpoints.kubernetes.io/last-change-trigger-time"
 
@@ -45,11 +45,6 @@ static void add_label(struct planner *p, const char *key, const char *value)
 	p->meta->labels[p->meta->n_labels++] = e;
 }
 
-static bool is_headless(const CoreV1__Service *svc)
-{
-	return !*svc->spec->cluster_ip || !strcmp(svc->spec->cluster_ip, "None");
-}
-
 static void plan_labels(struct planner *p)
 {
 	const MetaV1__ObjectMeta *svc = p->in->service->metadata;
@@ -58,10 +53,10 @@ static void plan_labels(struct planner *p)
 	for (size_t i = 0; i < svc->n_labels; i++)
 		if (strcmp(svc->labels[i]->key, SERVICE_NAME) &&
 		    strcmp(svc->labels[i]->key, MANAGED_BY) &&
-		    strcmp(svc->labels[i]->key, HEADLESS))
+		    strcmp(svc->labels[i]->key, SERVICE_HEADLESS_LABEL))
 			p->meta->labels[p->meta->n_labels++] = svc->labels[i];
-	if (is_headless(p->in->service))
-		add_label(p, HEADLESS, "");
+	if (service_is_headless(p->in->service))
+		add_label(p, SERVICE_HEADLESS_LABEL, "");
 	add_label(p, SERVICE_NAME, svc->name);
 	add_label(p, MANAGED_BY, MANAGER);
 }
@@ -81,24 +76,13 @@ static void plan_owner(struct planner *p)
 	p->meta->n_owner_references = 1;
 }
 
-static int64_t seconds_of(const MetaV1__Time *t)
-{
-	return t ? t->seconds : 0;
-}
-
 /* When the newest of the things that shape the slices happened. */
 static void plan_trigger_time(struct planner *p)
 {
-	int64_t newest = seconds_of(p->in->service->metadata->creation_timestamp);
-	for (size_t i = 0; i < p->in->n_pods; i++) {
-		const CoreV1__Pod *pod = p->in->pods[i].pod;
-		newest = MAX(newest, seconds_of(pod->metadata->deletion_timestamp));
-		for (size_t k = 0; k < pod->status->n_conditions; k++)
-			if (!strcmp(pod->status->conditions[k]->type, "Ready"))
-				newest = MAX(
-				    newest,
-				    seconds_of(pod->status->conditions[k]->last_transition_time));
-	}
+	const MetaV1__Time *created = p->in->service->metadata->creation_timestamp;
+	int64_t newest = created ? created->seconds : 0;
+	for (size_t i = 0; i < p->in->n_pods; i++)
+		newest = pod_trigger_s(p->in->pods[i].pod, newest);
 	char text[RFC3339_BYTES];
 	MetaV1__ObjectMeta__AnnotationsEntry *e =
 	    arena_new(p->arena, MetaV1__ObjectMeta__AnnotationsEntry);

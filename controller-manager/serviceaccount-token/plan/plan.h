@@ -12,6 +12,8 @@
 
 /* Whose Secret it is: its annotations; NULL: nobody's. */
 const char *token_secret_account(const CoreV1__Secret *secret);
+/* The uid that it names; NULL: none. */
+const char *token_secret_account_uid(const CoreV1__Secret *secret);
 /* It names this account (an annotated uid must be its own). */
 bool token_secret_is_of(const CoreV1__Secret *secret, const CoreV1__ServiceAccount *account);
 /* The token is not there yet. */
@@ -21,5 +23,5 @@ CoreV1__Secret *token_secret_fill(const CoreV1__Secret *secret,
                                   const CoreV1__ServiceAccount *account, struct slice ca,
                                   struct slice token, struct arena *a);
 /* The claims of its token, as JSON. */
-const char *token_secret_claims(const CoreV1__Secret *secret,
-                                const CoreV1__ServiceAccount *account, struct arena *a);
+const char *token_secret_claims(const CoreV1__Secret *secret, const CoreV1__ServiceAccount *account,
+                                struct arena *a);
