@@ -11,6 +11,7 @@
 #include "kubelet/pod/files.h"
 #include "kubelet/pod/pod.h"
 #include "kubelet/server/server.h"
+#include "kubelet/static/statics.h"
 
 enum { RUNTIME_RETRY_MS = 1000 };
 
@@ -23,6 +24,7 @@ struct hello {
 static void begin(struct kubelet *k)
 {
 	cgroups_start(k->cgroups);
+	statics_start(k->statics);
 	pods_start(k->pods);
 	node_start(k->node);
 	informers_start(k->informers);
@@ -97,6 +99,7 @@ int kubelet_start(struct kubelet *k, struct daemon *d, const struct kubelet_conf
 	k->objects = objects_new(k->client);
 	k->puller = puller_new(k);
 	cgroups_new(k);
+	statics_new(k);
 	pods_new(k);
 	node_new(k);
 	r = server_start(k, &k->server, err);
@@ -114,6 +117,7 @@ void kubelet_stop(struct kubelet *k)
 	server_free(k->server);
 	node_free(k->node);
 	pods_free(k->pods);
+	statics_free(k->statics);
 	cgroups_free(k->cgroups);
 	puller_free(k->puller);
 	objects_free(k->objects);

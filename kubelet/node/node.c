@@ -8,6 +8,7 @@
 #include "common/base/log.h"
 #include "kubelet/node/machine.h"
 #include "kubelet/pod/pod.h"
+#include "kubelet/static/statics.h"
 #include "proto/msg.h"
 #include "proto/schema_messages.h"
 
@@ -26,6 +27,7 @@ struct node {
 	struct loop_timer timer;
 	struct client_call *call;
 	bool registered, lease_started;
+	char uid[64];
 	/* What was written last, without the heartbeats, and when. */
 	struct arena sent_arena;
 	CoreV1__NodeStatus *sent;
@@ -50,6 +52,11 @@ static struct client_target target(const struct node *n, const char *sub)
 int64_t node_memory_bytes(const struct node *n)
 {
 	return n->machine.memory_bytes;
+}
+
+const char *node_uid_of(const struct node *n)
+{
+	return n->uid;
 }
 
 int64_t node_cpus(const struct node *n)
@@ -345,6 +352,8 @@ static void keep_lease(struct node *n, const CoreV1__Node *node)
 	if (n->lease_started)
 		return;
 	n->lease_started = true;
+	snprintf(n->uid, sizeof(n->uid), "%s", node->metadata->uid);
+	statics_wake(n->k->statics);
 	lease_start(n->lease, node->metadata->uid);
 }
 

@@ -14,6 +14,8 @@ void node_free(struct node *n);
 /* "cpu", "memory", "ephemeral-storage", "pods": what pods may have; "0" for others. */
 void node_allocatable(const struct node *n, const char *resource, char out[QUANTITY_BYTES]);
 int64_t node_memory_bytes(const struct node *n);
+/* Of the Node object; "" until it is known. */
+const char *node_uid_of(const struct node *n);
 int64_t node_cpus(const struct node *n);
 /* How many processes the machine may have. */
 int64_t node_pids_max(void);

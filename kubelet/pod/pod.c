@@ -5,6 +5,7 @@
 #include "common/base/clock.h"
 #include "common/base/log.h"
 #include "kubelet/pod/pod.h"
+#include "kubelet/static/statics.h"
 #include "kubelet/volume/volume.h"
 #include "proto/schema_messages.h"
 
@@ -127,6 +128,8 @@ void pod_adopt(struct pod *p)
 
 void pod_forget(struct pod *p)
 {
+	if (p->is_static)
+		statics_wake(p->k->statics);
 	map_del_str(&p->k->pods->by_uid, p->uid);
 	probes_stop(p);
 	volumes_free(p->volumes);

@@ -64,6 +64,11 @@ struct pod {
 	int64_t failed_grace; /* -1: the pod's own */
 	bool admitted;        /* the node took it */
 
+	/* From a file (kubelet/static): the apiserver has a mirror of it by another uid, whose
+	 * status and resourceVersion the object carries; "" while there is none. */
+	bool is_static;
+	char mirror_uid[64];
+
 	struct pod_volumes *volumes;
 	bool volumes_gone; /* unmounted for good */
 	struct list probers;

@@ -8,6 +8,7 @@
 #include "common/base/log.h"
 #include "kubelet/node/node.h"
 #include "kubelet/pod/pod.h"
+#include "kubelet/static/statics.h"
 #include "proto/schema_messages.h"
 
 enum { RELIST_MS = 1000, RELIST_HEALTHY_MS = 180000 };
@@ -39,6 +40,11 @@ static void on_object(struct pods *pods, const struct informer_object *o)
 		arena_deinit(&a);
 		return;
 	}
+	if (pod_is_mirror(spec)) {
+		statics_on_mirror(pods->k->statics, spec);
+		arena_deinit(&a);
+		return;
+	}
 	struct pod *p = pods_find_uid(pods, o->uid);
 	if (!p)
 		p = pod_new(pods, o->uid, o->ns, o->name);
@@ -58,6 +64,7 @@ static void on_update(const struct informer_object *old, const struct informer_o
 	struct pods *pods = arg;
 	/* A new object by the old name: the old one is gone. */
 	if (strcmp(old->uid, o->uid)) {
+		statics_mirror_gone(pods->k->statics, old->uid);
 		struct pod *p = pods_find_uid(pods, old->uid);
 		if (p) {
 			p->gone = true;
@@ -69,9 +76,12 @@ static void on_update(const struct informer_object *old, const struct informer_o
 
 static void on_delete(const struct informer_object *old, void *arg)
 {
-	struct pod *p = pods_find_uid(arg, old->uid);
-	if (!p)
+	struct pods *pods = arg;
+	struct pod *p = pods_find_uid(pods, old->uid);
+	if (!p) {
+		statics_mirror_gone(pods->k->statics, old->uid);
 		return;
+	}
 	p->gone = true;
 	pod_sync(p);
 }
@@ -220,6 +230,7 @@ static void on_synced(void *arg)
 {
 	struct pods *p = arg;
 	p->synced = true;
+	statics_wake(p->k->statics);
 	pods_relist_now(p);
 }
 

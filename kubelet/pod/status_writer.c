@@ -5,8 +5,10 @@
 #include <string.h>
 
 #include "common/base/log.h"
+#include "kubelet/node/node.h"
 #include "kubelet/pod/pod.h"
 #include "proto/msg.h"
+#include "kubelet/static/statics.h"
 #include "proto/schema_messages.h"
 
 enum { RETRY_MIN_MS = 200, RETRY_MAX_MS = 10000 };
@@ -57,7 +59,10 @@ static void on_written(const struct client_result *r, void *arg)
 		struct arena a = {0};
 		struct err err;
 		ProtobufCMessage *msg = NULL;
-		if (!pb_decode(&core_v1__pod_schema, r->object, &a, &msg, &err))
+		bool decoded = !pb_decode(&core_v1__pod_schema, r->object, &a, &msg, &err);
+		if (decoded && p->is_static)
+			statics_on_mirror(p->k->statics, (CoreV1__Pod *)msg);
+		else if (decoded)
 			pod_offer(p, (CoreV1__Pod *)msg, strtoll(r->resource_version, NULL, 10),
 			          &a);
 		arena_deinit(&a);
@@ -81,6 +86,14 @@ static void write_status(struct pod *p, CoreV1__PodStatus *s)
 {
 	CoreV1__Pod pod = *newest(p);
 	pod.status = s;
+	_cleanup_arena_ struct arena a = {0};
+	if (p->is_static) {
+		/* Also a status carries metadata: it must be the mirror's. */
+		pod.metadata =
+		    manifest_mirror(&pod, p->k->config->node_name, node_uid_of(p->k->node), &a)
+		        ->metadata;
+		pod.metadata->uid = p->mirror_uid;
+	}
 	struct client_target t = {{"", "v1", "pods"}, p->ns, p->name, "status"};
 	p->status_in_flight = true;
 	p->status_again = false;
@@ -98,7 +111,9 @@ void pod_status_sync(struct pod *p)
 	_cleanup_arena_ struct arena a = {0};
 	CoreV1__PodStatus *s = pod_status_now(p, &a);
 	const CoreV1__PodStatus *there = newest(p)->status;
-	p->status_wanted = !msg_equal(&core_v1__pod_status_schema, &s->base, &there->base);
+	bool nowhere = p->is_static && !*p->mirror_uid;
+	p->status_wanted =
+	    !nowhere && !msg_equal(&core_v1__pod_status_schema, &s->base, &there->base);
 	if (!p->status_wanted) {
 		loop_timer_stop(&p->status_timer);
 		return;
