@@ -165,9 +165,14 @@ class Cluster:
         os.kill(self.pid(name), signum)
         self.quickstart('--no-demo')
 
+    def quickstart_command(self, *more):
+        return [ROOT + '/deploy/quickstart', '--root', self.folder, '--build', self.build, *more]
+
     def quickstart(self, *more):
-        return self.run(ROOT + '/deploy/quickstart', '--root', self.folder, '--build', self.build,
-                        *more, timeout=240).stdout
+        return self.run(*self.quickstart_command(*more), timeout=240).stdout
+
+    def teardown(self):
+        self.run(ROOT + '/deploy/teardown', '--root', self.folder)
 
     @contextlib.contextmanager
     def leaks(self, seconds=60):

@@ -7,12 +7,14 @@ import subprocess
 
 # Programs of a cluster; of others only those count whose command line names the cluster's folder.
 OURS = re.compile(r'^(raftstore|kube-\S+|kubelet|containerd\S*|runc|pause|httpd|nginx)$')
-FILES = ('/etc', '/run', '/var/lib', '/var/log', '/var/run', '/usr/local', '/opt', '/tmp')
-SYSCTLS = ('net', 'vm', 'kernel/panic', 'kernel/panic_on_oops', 'kernel/keys')
+FILES = ('/etc', '/run', '/var/lib', '/var/log', '/usr/local', '/opt', '/tmp')
+FILE_NAMES = re.compile(r'kube|cni|etcd|containerd|runc|raftstore', re.I)
+CGROUPS = r'kube|k8s\.io|[0-9a-f]{64}'
+SYSCTLS = ('net/ipv4/ip_forward', 'net/ipv4/conf/all', 'net/ipv4/conf/default', 'net/ipv6/conf/all',
+           'net/ipv6/conf/default', 'net/bridge', 'net/netfilter', 'vm/overcommit_memory',
+           'vm/panic_on_oom', 'kernel/panic', 'kernel/panic_on_oops', 'kernel/keys')
 # Counters and what the kernel sets by itself.
-VOLATILE = re.compile(r'_count$|/nf_conntrack_(buckets|count)|/nr_|/route/|/neigh/|conf/(?!all|default|lo)'
-                      r'|/stat_refresh|/ns_last_pid|netdev_rss|tcp_(mem|available|allowed)|udp_mem'
-                      r'|/fib_info|_fastopen_key|/flush$')
+VOLATILE = re.compile(r'_count$|_buckets$|stable_secret')
 
 
 def lines(*command):
@@ -44,9 +46,9 @@ def mounts(below=''):
         return {'mount ' + l.split()[1] for l in f if l.split()[1].startswith(below)}
 
 
-def cgroups(pattern=''):
+def cgroups(pattern):
     return {'cgroup ' + d for d, _, _ in os.walk('/sys/fs/cgroup')
-            if re.search(pattern, d) and '/user.slice' not in d}
+            if re.search(pattern, d)}
 
 
 def network():
@@ -55,7 +57,7 @@ def network():
         out |= {f'{tool} {l}' for l in lines(tool, '-t', 'nat') + lines(tool, '-t', 'filter')
                 if l[:1] in '-:' and not re.match(r':(PREROUTING|INPUT|FORWARD|OUTPUT|POSTROUTING) ACCEPT', l)}
     if os.path.isdir('/run/netns'):
-        out |= {'netns ' + n for n in os.listdir('/run/netns')}
+        out |= {'netns ' + n for n in os.listdir('/run/netns') if n.startswith('cni-')}
     return out
 
 
@@ -88,19 +90,19 @@ def sysctls():
 
 
 def files(deep=3):
-    """The names in the folders where a cluster could have left something, three levels down."""
+    """Names, in the folders where a cluster could have left something, three levels down."""
     out = set()
     for top in FILES:
         for d, folders, names in os.walk(top):
             if os.path.ismount(d) and d != top or d.count('/') >= deep + top.count('/') - 1:
                 folders.clear()
-            out |= {f'file {d}/{n}' for n in names + folders}
+            out |= {f'file {d}/{n}' for n in names + folders if FILE_NAMES.search(f'{d}/{n}')}
     return out
 
 
 def machine_traces(folder):
     """Everything of a whole cluster under a folder."""
-    return (processes(folder) | mounts() | cgroups() | network() | rules() | sysctls() |
+    return (processes(folder) | mounts() | cgroups(CGROUPS) | network() | rules() | sysctls() |
             {l for l in files() if not l.startswith('file ' + folder)})
 
 
@@ -119,7 +121,3 @@ def node_traces(c):
                 if not x.endswith(('/lock', '/last_reserved_ip.0'))}
     return out
 
-
-def traces(folder):
-    return {l for l in processes(folder) | mounts(folder) | network() if 'nft' not in l and
-            'iptables' not in l and folder in l or l.startswith(('link', 'netns'))}
