@@ -174,7 +174,8 @@ static int start_proxy(struct apiserver *s, struct err *err)
 	                                .kubelet_key_file = or_null(o->kubelet_key_file),
 	                                .address_types = o->kubelet_address_types.at,
 	                                .n_address_types = o->kubelet_address_types.n,
-	                                .timeout_ms = (uint32_t)o->kubelet_timeout_ms};
+	                                .timeout_ms = (uint32_t)o->kubelet_timeout_ms,
+	                                .metrics = s->daemon->metrics};
 
 	return proxy_new(&options, s->pipeline, &s->proxy, err);
 }

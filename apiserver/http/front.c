@@ -270,6 +270,16 @@ static void clear_user(struct user_info *u)
 	*u = (struct user_info){.name = "", .uid = ""};
 }
 
+static bool is_handed_on(const struct request *r)
+{
+	static const char *const streams[] = {"exec", "attach", "portforward", "proxy", "log"};
+
+	for (size_t i = 0; i < ARRAY_LEN(streams); i++)
+		if (strcmp(r->subresource, streams[i]) == 0)
+			return true;
+	return false;
+}
+
 static bool fill_request(struct front_call *c, struct http_exchange *x)
 {
 	struct request *r = &c->req;
@@ -295,22 +305,15 @@ static bool fill_request(struct front_call *c, struct http_exchange *x)
 		r->info = resource_find(r->group, r->version, r->resource, r->subresource);
 	r->fault = negotiate(r, x->body_too_large, c->front->options.max_body_bytes);
 	const struct status *options_fault = request_options_parse(r);
-	if (!r->fault)
+	/* The query of what is handed on is the backend's. */
+	if (!r->fault && !is_handed_on(r))
 		r->fault = options_fault;
 	return true;
 }
 
 static bool is_long_running(const struct request *r)
 {
-	static const char *const streams[] = {"exec", "attach", "portforward", "proxy", "log"};
-
-	if (r->verb == VERB_WATCH || strcmp(r->verb_name, "proxy") == 0)
-		return true;
-	for (size_t i = 0; i < ARRAY_LEN(streams); i++) {
-		if (strcmp(r->subresource, streams[i]) == 0)
-			return true;
-	}
-	return false;
+	return r->verb == VERB_WATCH || strcmp(r->verb_name, "proxy") == 0 || is_handed_on(r);
 }
 
 /* False: the server is full. */

@@ -3,7 +3,6 @@
 /* What a GET of pods/log asks: its options (core/v1 PodLogOptions), checked as upstream does. */
 #include "apiserver/request/request.h"
 #include "apiserver/request/status.h"
-#include "proto/core_v1.pb-c.h"
 
 struct log_request {
 	const char *container; /* as asked for; "" */
@@ -13,6 +12,3 @@ struct log_request {
 
 /* NULL, or the refusal. */
 const struct status *log_request_parse(const struct request *req, struct log_request *ret);
-/* The container that is meant; NULL and *ret_refusal. */
-const char *log_request_container(const struct log_request *l, const CoreV1__Pod *pod,
-                                  struct arena *a, const struct status **ret_refusal);

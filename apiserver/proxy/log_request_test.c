@@ -6,6 +6,7 @@
 #include <cmocka.h>
 #include <string.h>
 #include "apiserver/proxy/log_request.h"
+#include "apiserver/proxy/proxy_impl.h"
 
 static struct arena arena;
 
@@ -80,17 +81,17 @@ static void test_container(void **state)
 	spec.n_init_containers = 1;
 	const struct status *s = NULL;
 	struct log_request l = {.container = ""};
-	assert_string_equal(log_request_container(&l, &pod, &arena, &s), "a");
+	assert_string_equal(proxy_container(&pod, l.container, &arena, &s), "a");
 	spec.n_containers = 2;
-	assert_null(log_request_container(&l, &pod, &arena, &s));
+	assert_null(proxy_container(&pod, l.container, &arena, &s));
 	assert_int_equal(s->code, 400);
 	assert_string_equal(s->message,
 	                    "a container name must be specified for pod p, choose one of: [a b] or "
 	                    "one of the init containers: [i]");
 	l.container = "i";
-	assert_string_equal(log_request_container(&l, &pod, &arena, &s), "i");
+	assert_string_equal(proxy_container(&pod, l.container, &arena, &s), "i");
 	l.container = "x";
-	assert_null(log_request_container(&l, &pod, &arena, &s));
+	assert_null(proxy_container(&pod, l.container, &arena, &s));
 	assert_string_equal(s->message, "container x is not valid for pod p");
 }
 

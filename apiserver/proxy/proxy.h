@@ -1,10 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
-/* Requests that the apiserver hands on to a kubelet: GET pods/log, streamed from the HTTPS port of
- * the pod's node. A request stays on its front loop; nothing is shared but the TLS contexts. */
+/* Requests that the apiserver hands on: pods/log, exec, attach and port-forward to the kubelet of
+ * the pod's node; pods/proxy, services/proxy and nodes/proxy to whatever listens there. A request
+ * stays on its front loop and has a connection of its own; nothing is shared but the TLS contexts.
+ */
 #include <stddef.h>
 #include <stdint.h>
 #include "common/base/err.h"
+#include "common/daemon/metrics.h"
 
 struct pipeline;
 struct proxy;
@@ -15,6 +18,7 @@ struct proxy_options {
 	const char *const *address_types; /* of Node addresses, preferred first; none: upstream's */
 	size_t n_address_types;
 	uint32_t timeout_ms; /* until a kubelet is connected */
+	struct metrics *metrics;
 };
 
 /* Puts its handlers into the pipeline. The options' strings must outlive it. */
