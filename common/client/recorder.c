@@ -4,120 +4,63 @@
 #include <stdio.h>
 #include <string.h>
 #include "common/base/clock.h"
+#include "common/base/heap.h"
+#include "common/base/list.h"
 #include "common/base/log.h"
-#include "common/base/map.h"
-#include "common/base/rng.h"
-#include "common/base/vec.h"
+#include "common/client/event_correlator.h"
+#include "common/codec/json_writer.h"
+#include "common/codec/rfc3339.h"
 #include "proto/core_v1.pb-c.h"
 #include "proto/pb_encode.h"
 #include "proto/schema.h"
 
-enum {
-	WAITING_MAX = 1000,
-	KNOWN_MAX = 4096,    /* remembered events, groups and sources, each */
-	SIMILAR_MAX = 10,    /* events alike before they are combined */
-	SIMILAR_MS = 600000, /* in that time */
-	BURST = 25,          /* events about one object */
-	REFILL_MS = 300000,  /* then one in that time */
-	TRIES = 3,
-	RETRY_MS = 10000,
-	MESSAGE_LIMIT_BYTES = 1024,
-};
+enum { WAITING_MAX = 1000, TRIES = 12, RETRY_MS = 10000, MESSAGE_LIMIT_BYTES = 1024 };
 
-/* An event that is on the server: the next one like it raises its count. */
-struct known {
-	char *name, *ns;
-	int32_t count;
-	int64_t first_ns;
-};
-
-/* How many different messages there were for one object and reason. */
-struct group {
-	uint64_t since_ms;
-	unsigned n;
-};
-
-/* A token bucket for one object. */
-struct bucket {
-	double tokens;
-	uint64_t at_ms;
-};
-
-/* One event on its way. */
+/* One event on its way: what is written is made when its turn comes. */
 struct event {
+	struct list waiting;
 	struct recorder *recorder;
-	char *key;        /* of known */
-	struct buf bytes; /* a create, or a patch */
+	char *key; /* of the correlator */
 	char *ns, *name;
-	bool is_patch;
+	struct buf object; /* the event as a whole, for a create */
+	struct buf patch;  /* its count, when it is on the server already; empty: create */
 	unsigned tries;
-	struct client_call *call;
 };
 
 struct recorder {
 	struct client *client;
 	char *component, *instance;
-	struct map known, groups, buckets;
-	VEC(struct event *) waiting; /* the first one is being sent */
+	struct event_correlator correlator;
+	struct list waiting; /* the first one is being sent */
+	struct map by_key;   /* those that wait, but for the first one */
+	size_t n_waiting;
+	struct client_call *call;
 	struct loop_timer retry;
 };
 
+static void send_first(void *arg);
+
 struct recorder *recorder_new(struct client *c, const char *component, const char *instance)
 {
-	struct recorder *r = calloc(1, sizeof *r);
-	if (!r)
-		abort();
+	struct recorder *r = heap_new(struct recorder);
 	r->client = c;
-	r->component = strdup(component);
-	r->instance = strdup(instance ? instance : "");
-	map_init(&r->known, 0);
-	map_init(&r->groups, 0);
-	map_init(&r->buckets, 0);
+	r->component = heap_strdup(component);
+	r->instance = heap_strdup(instance ? instance : "");
+	event_correlator_init(&r->correlator, 0);
+	list_init(&r->waiting);
+	loop_timer_init(&r->retry, client_loop(c), send_first, r);
 	return r;
-}
-
-static void known_free(struct known *k)
-{
-	free(k->name);
-	free(k->ns);
-	free(k);
 }
 
 static void event_free(struct event *e)
 {
-	buf_deinit(&e->bytes);
+	list_del(&e->waiting);
+	buf_deinit(&e->object);
+	buf_deinit(&e->patch);
 	free(e->key);
 	free(e->ns);
 	free(e->name);
 	free(e);
-}
-
-static void forget_known(struct recorder *r)
-{
-	MAP_FOREACH (&r->known, slot)
-		known_free(slot->value);
-	map_deinit(&r->known);
-	map_init(&r->known, 0);
-}
-
-/* A map of plain structs starts afresh when it is full. */
-static void *find_or_new(struct map *m, const char *key, size_t bytes, bool *ret_new)
-{
-	void *v = map_get_str(m, key);
-	*ret_new = !v;
-	if (v)
-		return v;
-	if (m->n >= KNOWN_MAX) {
-		MAP_FOREACH (m, slot)
-			free(slot->value);
-		map_deinit(m);
-		map_init(m, 0);
-	}
-	v = calloc(1, bytes);
-	if (!v)
-		abort();
-	map_put_str(m, key, v);
-	return v;
 }
 
 void recorder_free(struct recorder *r)
@@ -125,121 +68,82 @@ void recorder_free(struct recorder *r)
 	if (!r)
 		return;
 	loop_timer_stop(&r->retry);
-	VEC_FOREACH (&r->waiting, e) {
-		if ((*e)->call)
-			client_call_drop((*e)->call);
-		event_free(*e);
-	}
-	vec_deinit(&r->waiting);
-	forget_known(r);
-	map_deinit(&r->known);
-	MAP_FOREACH (&r->groups, slot)
-		free(slot->value);
-	map_deinit(&r->groups);
-	MAP_FOREACH (&r->buckets, slot)
-		free(slot->value);
-	map_deinit(&r->buckets);
+	if (r->call)
+		client_call_drop(r->call);
+	LIST_FOREACH (&r->waiting, e, struct event, waiting)
+		event_free(e);
+	map_deinit(&r->by_key);
+	event_correlator_deinit(&r->correlator);
 	free(r->component);
 	free(r->instance);
 	free(r);
 }
 
+size_t recorder_waiting(const struct recorder *r)
+{
+	return r->n_waiting;
+}
+
 /* --- sending: one at a time, in order --- */
 
-static void send_first(void *arg);
-
-static void first_is_done(struct recorder *r)
+static struct event *first(const struct recorder *r)
 {
-	event_free(r->waiting.at[0]);
-	vec_remove(&r->waiting, 0);
-	if (r->waiting.n)
-		send_first(r);
+	return list_first(&r->waiting, struct event, waiting);
+}
+
+/* What could not be written begins anew with the next event like it. */
+static void set_created(struct recorder *r, const struct event *e, bool created)
+{
+	struct event_known *k = event_find(&r->correlator, e->key);
+	if (k && k->name && !strcmp(k->name, e->name))
+		k->created = created;
 }
 
 static void on_sent(const struct client_result *result, void *arg)
 {
-	struct event *e = arg;
-	struct recorder *r = e->recorder;
-	e->call = NULL;
-	bool again = result->http_status == 0 || result->code == ERR_TOO_MANY_REQUESTS;
-	if (result->code == ERR_OK || !again || ++e->tries >= TRIES) {
-		if (result->code != ERR_OK) {
-			log_v(2, "An event was not written", LOG_STR("name", e->name),
-			      LOG_STR("err", result->message));
-			/* The next one like it begins anew. */
-			struct known *k = map_del_str(&r->known, e->key);
-			if (k)
-				known_free(k);
-		}
-		first_is_done(r);
+	struct recorder *r = arg;
+	struct event *e = first(r);
+	r->call = NULL;
+	if (result->code == ERR_NOT_FOUND && e->patch.len) {
+		/* The event is too old for the server: it is made again, with its count. */
+		buf_clear(&e->patch);
+		send_first(r);
 		return;
 	}
-	loop_timer_init(&r->retry, client_loop(r->client), send_first, r);
-	loop_timer_start(&r->retry, RETRY_MS);
+	bool again = result->http_status == 0 || result->code == ERR_TOO_MANY_REQUESTS;
+	if (again && ++e->tries < TRIES) {
+		loop_timer_start(&r->retry, RETRY_MS);
+		return;
+	}
+	if (result->code != ERR_OK) {
+		log_v(2, "An event was not written", LOG_STR("name", e->name),
+		      LOG_STR("err", result->message));
+		set_created(r, e, false);
+	}
+	event_free(e);
+	r->n_waiting--;
+	if (r->n_waiting)
+		send_first(r);
 }
 
 static void send_first(void *arg)
 {
 	struct recorder *r = arg;
-	struct event *e = r->waiting.at[0];
-	struct client_target t = {{"", "v1", "events"}, e->ns, e->is_patch ? e->name : NULL, NULL};
-	e->call = e->is_patch ? client_patch(r->client, &t, CLIENT_PATCH_MERGE, buf_view(&e->bytes),
-	                                     NULL, on_sent, e)
-	                      : client_create(r->client, &t, buf_view(&e->bytes), NULL, on_sent, e);
+	struct event *e = first(r);
+	bool patch = e->patch.len > 0;
+	struct client_target t = {{"", "v1", "events"}, e->ns, patch ? e->name : NULL, NULL};
+	if (map_get_str(&r->by_key, e->key) == e)
+		map_del_str(&r->by_key, e->key);
+	r->call = patch ? client_patch(r->client, &t, CLIENT_PATCH_STRATEGIC, buf_view(&e->patch),
+	                               NULL, on_sent, r)
+	                : client_create(r->client, &t, buf_view(&e->object), NULL, on_sent, r);
 }
 
-static void queue_event(struct recorder *r, struct event *e)
-{
-	*vec_push(&r->waiting) = e;
-	if (r->waiting.n == 1)
-		send_first(r);
-}
-
-/* --- correlation --- */
+/* --- what is written --- */
 
 static const char *text(const char *s)
 {
 	return s ? s : "";
-}
-
-static uint64_t now(const struct recorder *r)
-{
-	return loop_now_ms(client_loop(r->client));
-}
-
-/* May one more event be written about this object? */
-static bool take_token(struct recorder *r, const char *object)
-{
-	bool fresh;
-	struct bucket *b = find_or_new(&r->buckets, object, sizeof *b, &fresh);
-	uint64_t t = now(r);
-	b->tokens = fresh ? BURST : MIN(BURST, b->tokens + (double)(t - b->at_ms) / REFILL_MS);
-	b->at_ms = t;
-	if (b->tokens < 1)
-		return false;
-	b->tokens -= 1;
-	return true;
-}
-
-/* Are there so many alike that only their number counts? */
-static bool is_flood(struct recorder *r, const char *alike)
-{
-	bool fresh;
-	struct group *g = find_or_new(&r->groups, alike, sizeof *g, &fresh);
-	if (fresh || now(r) - g->since_ms > SIMILAR_MS) {
-		g->since_ms = now(r);
-		g->n = 0;
-	}
-	return ++g->n > SIMILAR_MAX;
-}
-
-static MetaV1__Time *pb_time(struct arena *a, int64_t ns)
-{
-	MetaV1__Time *t = (MetaV1__Time *)pb_new(schema_of(&meta_v1__time__descriptor), a);
-	t->has_seconds = t->has_nanos = 1;
-	t->seconds = ns / 1000000000;
-	t->nanos = 0;
-	return t;
 }
 
 static char *str(const char *s)
@@ -247,17 +151,26 @@ static char *str(const char *s)
 	return (char *)(uintptr_t)text(s);
 }
 
-static struct event *new_create(struct recorder *r, const struct recorder_ref *ref, bool warning,
-                                const char *reason, const char *action, const char *message,
-                                struct known *k)
+static MetaV1__Time *pb_time(struct arena *a, int64_t ns)
 {
-	_cleanup_arena_ struct arena a;
-	struct event *e = calloc(1, sizeof *e);
-	if (!e)
-		abort();
-	arena_init(&a);
-	ProtobufCMessage *msg = pb_new(schema_of(&core_v1__event__descriptor), &a);
-	CoreV1__Event *ev = (CoreV1__Event *)msg;
+	MetaV1__Time *t = (MetaV1__Time *)pb_new(schema_of(&meta_v1__time__descriptor), a);
+	t->has_seconds = t->has_nanos = 1;
+	t->seconds = ns / 1000000000;
+	return t;
+}
+
+struct told {
+	const struct recorder_ref *ref;
+	const char *type, *reason, *action, *message;
+	int64_t now_ns;
+};
+
+static void write_object(const struct recorder *r, const struct told *told,
+                         const struct event_known *k, struct buf *out)
+{
+	_cleanup_arena_ struct arena a = {0};
+	const struct recorder_ref *ref = told->ref;
+	CoreV1__Event *ev = (CoreV1__Event *)pb_new(schema_of(&core_v1__event__descriptor), &a);
 	ev->metadata->name = k->name;
 	ev->metadata->namespace_ = k->ns;
 	ev->involved_object->api_version = str(ref->api_version);
@@ -267,99 +180,107 @@ static struct event *new_create(struct recorder *r, const struct recorder_ref *r
 	ev->involved_object->uid = str(ref->uid);
 	ev->involved_object->resource_version = str(ref->resource_version);
 	ev->involved_object->field_path = str(ref->field_path);
-	ev->reason = str(reason);
-	ev->message = str(message);
+	ev->reason = str(told->reason);
+	ev->message = str(told->message);
 	ev->source->component = r->component;
 	ev->source->host = r->instance;
-	ev->first_timestamp = ev->last_timestamp = pb_time(&a, k->first_ns);
+	ev->first_timestamp = pb_time(&a, k->first_ns);
+	ev->last_timestamp = pb_time(&a, told->now_ns);
 	ev->has_count = 1;
-	ev->count = 1;
-	ev->type = str(warning ? "Warning" : "Normal");
-	ev->action = str(action);
+	ev->count = k->count;
+	ev->type = str(told->type);
+	ev->action = str(told->action);
 	ev->reporting_component = r->component;
 	ev->reporting_instance = r->instance;
-	pb_encode(schema_of(&core_v1__event__descriptor), msg, &e->bytes);
-	return e;
+	buf_clear(out);
+	pb_encode(schema_of(&core_v1__event__descriptor), &ev->base, out);
 }
 
-static void add_timestamp(struct buf *b, int64_t ns)
+static void write_patch(const struct told *told, const struct event_known *k, struct buf *out)
 {
-	time_t sec = (time_t)(ns / 1000000000);
-	struct tm tm;
-	char out[32];
-	gmtime_r(&sec, &tm);
-	strftime(out, sizeof out, "%Y-%m-%dT%H:%M:%SZ", &tm);
-	buf_str(b, out);
+	char now[RFC3339_BYTES];
+	rfc3339_format(told->now_ns / 1000000000, now);
+	buf_clear(out);
+	buf_printf(out, "{\"count\":%d,\"lastTimestamp\":\"%s\",\"message\":", (int)k->count, now);
+	json_write_cstr(out, told->message);
+	buf_str(out, "}");
 }
 
-/* The count goes up; the rest of the event stays. */
-static struct event *new_patch(const struct known *k)
-{
-	struct event *e = calloc(1, sizeof *e);
-	if (!e)
-		abort();
-	e->is_patch = true;
-	buf_printf(&e->bytes, "{\"count\":%d,\"lastTimestamp\":\"", (int)k->count);
-	add_timestamp(&e->bytes, clock_real_ns());
-	buf_str(&e->bytes, "\"}");
-	return e;
-}
+/* --- what is told --- */
 
-static struct known *new_known(struct recorder *r, const struct recorder_ref *ref)
+static void set_name(const struct recorder_ref *ref, struct event_known *k)
 {
-	struct known *k = calloc(1, sizeof *k);
 	struct buf name = BUF_INIT;
-	if (!k)
-		abort();
-	k->first_ns = clock_real_ns();
+	if (k->name)
+		return;
 	buf_printf(&name, "%s.%llx", text(ref->name), (unsigned long long)k->first_ns);
 	k->name = buf_steal_str(&name);
 	/* Events about cluster-wide objects live in the namespace "default". */
-	k->ns = strdup(ref->ns && *ref->ns ? ref->ns : "default");
-	k->count = 1;
-	return k;
+	k->ns = heap_strdup(ref->ns && *ref->ns ? ref->ns : "default");
+}
+
+/* The event that waits under this key, or a new one at the end. */
+static struct event *enqueue(struct recorder *r, const char *key, const struct event_known *k)
+{
+	struct event *e = map_get_str(&r->by_key, key);
+	if (e)
+		return e;
+	e = heap_new(struct event);
+	e->recorder = r;
+	e->key = heap_strdup(key);
+	e->ns = heap_strdup(k->ns);
+	e->name = heap_strdup(k->name);
+	list_add_tail(&r->waiting, &e->waiting);
+	map_put_str(&r->by_key, key, e);
+	r->n_waiting++;
+	return e;
+}
+
+static void tell(struct recorder *r, struct told *told)
+{
+	_cleanup_arena_ struct arena a = {0};
+	const struct recorder_ref *ref = told->ref;
+	struct event_verdict v;
+	struct event_identity id = {.message = told->message};
+	id.object = arena_printf(&a, "%s/%s/%s/%s/%s", text(ref->api_version), text(ref->kind),
+	                         text(ref->ns), text(ref->name), text(ref->uid));
+	id.alike = arena_printf(&a, "%s|%s|%s", id.object, told->type, told->reason);
+	id.exact =
+	    arena_printf(&a, "%s|%s|%s", id.alike, text(ref->field_path), text(told->action));
+	event_correlate(&r->correlator, &id, told->now_ns, &v);
+	bool waits = map_get_str(&r->by_key, v.key) != NULL;
+	if (v.skip || (!waits && r->n_waiting >= WAITING_MAX)) {
+		log_v(4, "An event was dropped", LOG_STR("object", id.object),
+		      LOG_STR("reason", told->reason));
+		return;
+	}
+	if (v.combined)
+		told->message =
+		    arena_printf(&a, "(combined from similar events): %s", told->message);
+	set_name(ref, v.known);
+	bool fresh = !waits && !v.known->created;
+	struct event *e = enqueue(r, v.key, v.known);
+	write_object(r, told, v.known, &e->object);
+	/* One that waits to be created goes with the count that it has by then. */
+	if (!fresh && (!waits || e->patch.len))
+		write_patch(told, v.known, &e->patch);
+	v.known->created = true;
+	if (!r->call && r->n_waiting == 1)
+		loop_timer_start(&r->retry, 0);
 }
 
 void recorder_event(struct recorder *r, const struct recorder_ref *ref, bool warning,
                     const char *reason, const char *action, const char *fmt, ...)
 {
-	_cleanup_arena_ struct arena a;
 	char message[MESSAGE_LIMIT_BYTES];
 	va_list ap;
-	arena_init(&a);
 	va_start(ap, fmt);
 	vsnprintf(message, sizeof message, fmt, ap);
 	va_end(ap);
-	const char *object = arena_printf(&a, "%s/%s/%s/%s/%s", text(ref->kind), text(ref->ns),
-	                                  text(ref->name), text(ref->uid), text(ref->field_path));
-	const char *alike = arena_printf(&a, "%s|%d|%s", object, warning, reason);
-	const char *key = arena_printf(&a, "%s|%s", alike, message);
-	struct known *k = map_get_str(&r->known, key);
-	const char *said = message;
-	if (!k && is_flood(r, alike)) {
-		key = arena_printf(&a, "%s|combined", alike);
-		said = arena_printf(&a, "(combined from similar events): %s", message);
-		k = map_get_str(&r->known, key);
-	}
-	if (r->waiting.n >= WAITING_MAX || !take_token(r, object)) {
-		log_v(4, "An event was dropped", LOG_STR("object", object),
-		      LOG_STR("reason", reason));
-		return;
-	}
-	struct event *e;
-	if (k) {
-		k->count++;
-		e = new_patch(k);
-	} else {
-		if (r->known.n >= KNOWN_MAX)
-			forget_known(r);
-		k = new_known(r, ref);
-		map_put_str(&r->known, key, k);
-		e = new_create(r, ref, warning, reason, action, said, k);
-	}
-	e->recorder = r;
-	e->key = strdup(key);
-	e->ns = strdup(k->ns);
-	e->name = strdup(k->name);
-	queue_event(r, e);
+	tell(r, &(struct told){.ref = ref,
+	                       .type = warning ? "Warning" : "Normal",
+	                       .reason = reason,
+	                       .action = action,
+	                       .message = message,
+	                       .now_ns = clock_real_ns()});
 }

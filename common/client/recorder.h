@@ -1,9 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
-/* Writes core/v1 Events about objects, with client-go's correlation: an event that was seen before
- * raises the count of the first one (a patch); more than ten alike in ten minutes become one
- * "(combined from similar events)"; a source that floods one object is cut to a burst of 25, then
- * one in five minutes. Events are best effort: at most 1000 wait, each is tried a few times. */
+/* Writes core/v1 Events about objects, correlated as client-go does
+ * (common/client/event_correlator.h).
+ *
+ * Guarantees: telling never blocks and never fails; events are written one at a time in the order
+ * in which they were told; at most 1000 wait, more are dropped, and one that waits takes equal ones
+ * in; one that the server did not take for want of a connection is tried 12 times, 10 s apart, one
+ * that the server refused is not tried again. */
 #include "common/client/client.h"
 
 struct recorder;
@@ -20,3 +23,5 @@ void recorder_free(struct recorder *r);
 /* warning false: "Normal". action: what was tried ("Binding"), or NULL. */
 void recorder_event(struct recorder *r, const struct recorder_ref *ref, bool warning,
                     const char *reason, const char *action, const char *fmt, ...) _printf_(6, 7);
+/* How many wait to be written, the one that is being written among them. */
+size_t recorder_waiting(const struct recorder *r);

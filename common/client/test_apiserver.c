@@ -165,7 +165,14 @@ static void on_patch(struct rpc_call *call, struct slice in, void *arg)
 {
 	struct test_apiserver *s = arg;
 	Resources__PatchRequest *m = resources__patch_request__unpack(NULL, in.len, in.data);
-	if (!refused(s, call)) {
+	_cleanup_buf_ struct buf key = BUF_INIT;
+	collection_of(m->target, &key);
+	buf_str(&key, m->target->name);
+	if (refused(s, call)) {
+		/* it has its answer */
+	} else if (s->strict && !map_get(&s->objects, buf_view(&key))) {
+		fail(call, RPC_NOT_FOUND, "NotFound", 404);
+	} else {
 		s->patches++;
 		buf_clear(&s->last_patch);
 		buf_add(&s->last_patch, m->patch.data, m->patch.len);

@@ -19,6 +19,7 @@ struct test_apiserver {
 	int patches;
 	struct buf last_patch; /* its text */
 	bool refuse;           /* answer every call with Unavailable */
+	bool strict;           /* patches of what is not there are refused */
 	bool stopped;
 };
 
