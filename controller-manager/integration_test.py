@@ -41,18 +41,23 @@ def free_ports(n):
     return ports
 
 
+def free_pair():
+    """A free port with a free one after it: the kubeconfigs name the port after the secure one."""
+    while True:
+        port = free_ports(1)[0]
+        try:
+            with socket.socket() as s:
+                s.bind(('127.0.0.1', port + 1))
+            return port
+        except OSError:
+            continue
+
+
 class Cluster:
     def __init__(self, folder, args):
         self.folder, self.args, self.running = folder, args, []
         self.client, self.peer, self.ops = free_ports(3)
-        while True:  # the kubeconfigs name the port after the secure one
-            self.port = free_ports(1)[0]
-            try:
-                with socket.socket() as s:
-                    s.bind(('127.0.0.1', self.port + 1))
-                break
-            except OSError:
-                continue
+        self.port = free_pair()
         subprocess.run([args.pki, folder, 'n1', '127.0.0.1', str(self.port)], check=True,
                        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
 
@@ -65,16 +70,29 @@ class Cluster:
         self.running.append(p)
         return p
 
-    def up(self):
-        client, peer = ('http://127.0.0.1:%d' % p for p in (self.client, self.peer))
+    def log(self, name):
+        with open(os.path.join(self.folder, name + '.log'), errors='replace') as f:
+            return f.read()
+
+    def start_store(self, client, peer):
+        self.client_url = client
         self.start('store', [
             self.args.store, '--name', 'n1', '--data-dir', os.path.join(self.folder, 'data'),
             '--listen-client-urls', client, '--advertise-client-urls', client,
             '--listen-peer-urls', peer, '--initial-advertise-peer-urls', peer,
             '--initial-cluster', 'n1=' + peer])
-        self.start('apiserver', [
-            self.args.apiserver, '--etcd-servers', client, '--secure-port', str(self.port),
-            '--grpc-port', str(self.port + 1), '--bind-address', '127.0.0.1',
+
+    def up(self):
+        client, peer = ('http://127.0.0.1:%d' % p for p in (self.client, self.peer))
+        self.start_store(client, peer)
+        self.start_apiserver('apiserver', self.port)
+        self.until('the API server', lambda: self.call('GET', '/readyz', raw=True) == 'ok')
+        self.start_manager('manager', self.ops)
+
+    def start_apiserver(self, name, port):
+        return self.start(name, [
+            self.args.apiserver, '--etcd-servers', self.client_url, '--secure-port', str(port),
+            '--grpc-port', str(port + 1), '--bind-address', '127.0.0.1',
             '--advertise-address', '127.0.0.1', '--client-ca-file', self.pki('ca.crt'),
             '--tls-cert-file', self.pki('apiserver.crt'),
             '--tls-private-key-file', self.pki('apiserver.key'),
@@ -82,12 +100,13 @@ class Cluster:
             '--service-account-issuer', 'https://kubernetes.default.svc.cluster.local',
             '--service-account-key-file', self.pki('sa.pub'),
             '--service-account-signing-key-file', self.pki('sa.key')])
-        self.until('the API server', lambda: self.call('GET', '/readyz', raw=True) == 'ok')
-        self.start('manager', [
+
+    def start_manager(self, name, ops, *more):
+        return self.start(name, [
             self.args.manager, '--kubeconfig', os.path.join(self.folder, 'controller-manager.conf'),
             '--root-ca-file', self.pki('ca.crt'), '--bind-address', '127.0.0.1',
-            '--secure-port', str(self.ops), '--node-monitor-grace-period', '4s',
-            '--service-account-private-key-file', self.pki('sa.key')])
+            '--secure-port', str(ops), '--node-monitor-grace-period', '4s',
+            '--service-account-private-key-file', self.pki('sa.key'), *more])
 
     def down(self):
         for p in reversed(self.running):
@@ -491,14 +510,18 @@ CASES = [case_namespaces_are_furnished, case_a_ready_node_loses_its_taints, case
          case_aggregated_roles, case_a_silent_node]
 
 
-def main():
+def arguments():
     p = argparse.ArgumentParser()
     p.add_argument('--apiserver', required=True)
     p.add_argument('--manager', required=True)
     p.add_argument('--pki', required=True)
     p.add_argument('--store', default='/usr/bin/etcd')
     p.add_argument('--keep', action='store_true', help='leave the folder with the logs')
-    args = p.parse_args()
+    return p.parse_args()
+
+
+def main():
+    args = arguments()
     folder = tempfile.mkdtemp(prefix='kubec-controllers-')
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
     c = Cluster(folder, args)
