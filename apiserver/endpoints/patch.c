@@ -148,7 +148,8 @@ static const struct status *check_kind(const struct patching *p,
 }
 
 static int read_and_apply(struct patching *p, struct jvalue *doc,
-                          const struct schema_message *schema, struct err *err)
+                          const struct schema_message *schema, struct json_report *report,
+                          struct err *err)
 {
 	struct call *c = p->c;
 	struct jvalue *patch;
@@ -157,7 +158,7 @@ static int read_and_apply(struct patching *p, struct jvalue *doc,
 	if (c->req->body_type == MEDIA_JSON_PATCH)
 		r = patch_read_json(c->req->body, c->a, &patch, err);
 	else
-		r = patch_read_merge(c->req->body, c->a, &patch, err);
+		r = patch_read_merge(c->req->body, c->a, report, &patch, err);
 	if (r < 0)
 		return r;
 	p->patch = p->strategic ? jvalue_copy(c->a, patch) : patch;
@@ -176,7 +177,7 @@ const struct status *patch_object(struct call *c, const struct object *old, stru
 	ProtobufCMessage *msg;
 	const struct status *s;
 	int r = read_and_apply(&p, json_encode_tree(old->schema, old->msg, NULL, c->a), old->schema,
-	                       &err);
+	                       &report, &err);
 
 	if (r < 0)
 		return patch_failed(c, r, &err);

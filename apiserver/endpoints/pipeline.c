@@ -228,6 +228,12 @@ static bool bad_include(const struct call *c)
 	       strcmp(s, "Object") && strcmp(s, "None");
 }
 
+/* A review or another resource whose only verb is create is no table. */
+static bool has_table(const struct call *c)
+{
+	return c->info->verbs != RESOURCE_CREATE;
+}
+
 void call_init(struct call *c, const struct resource_info *info)
 {
 	c->info = info;
@@ -263,6 +269,10 @@ static void dispatch_resource(struct call *c)
 	}
 	if (req->fault) {
 		call_refuse(c, req->fault);
+		return;
+	}
+	if (req->accept.as == AS_TABLE && !has_table(c)) {
+		call_refuse(c, status_no_table(c->a));
 		return;
 	}
 	if (bad_include(c)) {

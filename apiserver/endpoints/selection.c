@@ -35,7 +35,14 @@ static const struct status *parse_fields(struct call *c, struct cache_selection 
 		if (why)
 			return status_bad_request(c->a, "%s", why);
 	}
-	ret->fields = sel->n ? sel : NULL;
+	/* Objects are kept with the fields of their stored version. */
+	if (sel->n) {
+		struct field_requirement *at = arena_memdup(c->a, sel->at, sel->n * sizeof(*at));
+		for (size_t i = 0; i < sel->n; i++)
+			at[i].field = registry_stored_field(st, at[i].field);
+		sel->at = at;
+		ret->fields = sel;
+	}
 	name = field_selector_exact(sel, "metadata.name");
 	if (name && (!c->res->namespaced || c->req->ns[0]))
 		ret->key = call_key(c, name);

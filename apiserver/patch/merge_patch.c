@@ -1,14 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "apiserver/patch/patch.h"
 
-int patch_read_merge(struct slice body, struct arena *a, struct jvalue **ret, struct err *err)
+int patch_read_merge(struct slice body, struct arena *a, struct json_report *report,
+                     struct jvalue **ret, struct err *err)
 {
 	static const char *const words[] = {
 	    [JVALUE_BOOL] = "bool",     [JVALUE_INT] = "number",  [JVALUE_DOUBLE] = "number",
 	    [JVALUE_STRING] = "string", [JVALUE_ARRAY] = "array",
 	};
 	struct jvalue *patch;
-	int k = jvalue_parse(body, a, NULL, &patch, err);
+	int k = jvalue_parse(body, a, report, &patch, err);
 
 	if (k < 0)
 		return err_prefix(err, "error decoding patch"), k;

@@ -21,11 +21,12 @@ enum {
 	PATCH_LIST_MAX = 10000, /* elements of a list that is merged strategically */
 };
 
-/* Reads a patch; a merge or strategic patch must be an object, a JSON patch an array. */
+/* Reads a patch; a merge or strategic patch must be an object, a JSON patch an array. What stands
+ * twice in a merge or strategic patch goes to the report (NULL allowed). */
 _must_use_ int patch_read_json(struct slice body, struct arena *a, struct jvalue **ret,
                                struct err *err);
-_must_use_ int patch_read_merge(struct slice body, struct arena *a, struct jvalue **ret,
-                                struct err *err);
+_must_use_ int patch_read_merge(struct slice body, struct arena *a, struct json_report *report,
+                                struct jvalue **ret, struct err *err);
 
 _must_use_ int patch_apply_json(struct jvalue *doc, const struct jvalue *patch, struct arena *a,
                                 struct jvalue **ret, struct err *err);

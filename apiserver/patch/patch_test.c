@@ -47,7 +47,7 @@ static int apply(char *kind, struct jvalue *doc, const char *patch_text, struct 
 		k = patch_read_json(text, a, &patch, err);
 		return k < 0 ? k : patch_apply_json(doc, patch, a, ret, err);
 	}
-	k = patch_read_merge(text, a, &patch, err);
+	k = patch_read_merge(text, a, NULL, &patch, err);
 	if (k < 0)
 		return k;
 	if (strcmp(kind, "merge") == 0)

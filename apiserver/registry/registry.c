@@ -234,6 +234,15 @@ const char *registry_field_error(const struct strategy *st, const struct resourc
 	return arena_strndup(a, b.data, b.len);
 }
 
+const char *registry_stored_field(const struct strategy *st, const char *name)
+{
+	for (size_t i = 0; st->stored_field_names && st->field_names[i]; i++) {
+		if (strcmp(st->field_names[i], name) == 0)
+			return st->stored_field_names[i];
+	}
+	return name;
+}
+
 void registry_table_row(const struct strategy_ctx *ctx, const struct strategy *st,
                         const struct object *obj, struct table_row *ret)
 {

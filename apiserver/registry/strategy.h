@@ -144,6 +144,9 @@ struct strategy {
 	 * NULL-terminated, or NULL; and their values for an object, in the same order. */
 	const char *const *field_names;
 	void (*field_values)(const struct object *obj, struct arena *a, const char **ret);
+	/* What the stored version calls them, in the same order; NULL when there is no difference.
+	 */
+	const char *const *stored_field_names;
 	/* Text of the 400 for another name: printf format with one %s; NULL: the generic text. */
 	const char *field_error_fmt;
 
@@ -187,6 +190,9 @@ size_t registry_fields(const struct strategy *st, const struct object *obj, stru
 /* NULL when the name may be used in a field selector, else the text of the 400. */
 const char *registry_field_error(const struct strategy *st, const struct resource_info *res,
                                  const char *name, struct arena *a);
+
+/* What the stored version calls a selectable field. */
+const char *registry_stored_field(const struct strategy *st, const char *name);
 
 /* The row's cells; the generic Name and Created At when the kind has no printer. */
 void registry_table_row(const struct strategy_ctx *ctx, const struct strategy *st,

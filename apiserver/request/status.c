@@ -165,6 +165,12 @@ struct status *status_not_acceptable(struct arena *a, const char *accepted)
 	                  "only the following media types are accepted: %s", accepted);
 }
 
+struct status *status_no_table(struct arena *a)
+{
+	return status_not_acceptable(
+	    a, "application/json, application/yaml, application/vnd.kubernetes.protobuf");
+}
+
 struct status *status_unsupported_media(struct arena *a, const char *accepted)
 {
 	return status_new(

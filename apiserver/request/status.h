@@ -67,6 +67,8 @@ struct status *status_method_not_allowed(struct arena *a);
 /* "the server could not find the requested resource" */
 struct status *status_no_resource(struct arena *a);
 struct status *status_not_acceptable(struct arena *a, const char *accepted);
+/* A Table was asked for of a resource that has none. */
+struct status *status_no_table(struct arena *a);
 struct status *status_unsupported_media(struct arena *a, const char *accepted);
 struct status *status_patch_media(struct arena *a, const char *accepted); /* 415 of PATCH */
 struct status *status_too_many_requests(struct arena *a, const char *message, int retry_after_s);

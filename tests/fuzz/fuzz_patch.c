@@ -22,7 +22,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	if (patch_read_json(p, &a, &patch, NULL) == 0 &&
 	    patch_apply_json(doc, patch, &a, &ret, NULL) == 0)
 		jvalue_write(ret, &out);
-	if (patch_read_merge(p, &a, &patch, NULL) < 0)
+	if (patch_read_merge(p, &a, NULL, &patch, NULL) < 0)
 		return 0;
 	if (patch_apply_merge(second, patch, &a, &ret, NULL) == 0)
 		jvalue_write(ret, &out);

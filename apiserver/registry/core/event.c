@@ -344,6 +344,7 @@ const struct strategy events_event_strategy = {
     .allow_create_on_update = true,
     .allow_unconditional_update = true,
     .field_names = group_fields,
+    .stored_field_names = fields,
     .field_values = group_field_values,
     .field_error_fmt = "field label not supported: %s",
     .table_row = group_row,
