@@ -157,6 +157,9 @@ static const char *choose(struct pod *p, const char *name, bool previous, struct
 	for (size_t i = 0; i < s->n_init_container_statuses; i++)
 		if (!strcmp(s->init_container_statuses[i]->name, name))
 			c = s->init_container_statuses[i];
+	for (size_t i = 0; i < s->n_ephemeral_container_statuses; i++)
+		if (!strcmp(s->ephemeral_container_statuses[i]->name, name))
+			c = s->ephemeral_container_statuses[i];
 	if (!c) {
 		*ret_error = arena_printf(a, "container \"%s\" in pod \"%s\" is not available",
 		                          name, p->name);
