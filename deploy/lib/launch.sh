@@ -54,8 +54,9 @@ launch_process() {
   fi
   rm -f "$run/$name.pid"
   # The process writes its own pid before it becomes the daemon: whenever quickstart is killed, no daemon is unknown.
-  setsid bash -c 'echo "$$ $(cut -d" " -f22 /proc/$$/stat) $1" > "$0.new"; mv "$0.new" "$0"; shift; exec "$@"' \
-    "$run/$name.pid" "$new" "${cmd[@]}" </dev/null >>"$log/$name.log" 2>&1 9>&- &
+  # containerd makes containers' root folders with its umask: others than root must be able to enter them.
+  setsid bash -c '[ "$2" != containerd ] || umask 022; echo "$$ $(cut -d" " -f22 /proc/$$/stat) $1" > "$0.new"; mv "$0.new" "$0"; shift 2; exec "$@"' \
+    "$run/$name.pid" "$new" "$name" "${cmd[@]}" </dev/null >>"$log/$name.log" 2>&1 9>&- &
   disown
   until [ -s "$run/$name.pid" ]; do sleep 0.005; done
   say "$name $verb"
