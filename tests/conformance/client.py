@@ -347,7 +347,10 @@ class Resource:
         self.until(f'{name} gone', lambda objects: not objects, fields={'metadata.name': name}, timeout=timeout)
 
     def log(self, name, **query):
-        return self.api.call('GET', self.path(name, 'log', **query), headers={'Accept': '*/*'})
+        code, _, body = self.api.raw('GET', self.path(name, 'log', **query), headers={'Accept': '*/*'})
+        if code != 200:
+            raise ApiError(f'log of {name}', code, body)
+        return body.decode(errors='replace')
 
 
 class Watch:

@@ -198,8 +198,9 @@ static void *serve_http(void *arg)
 	if (n == 0)
 		goto out;
 	if (sscanf(request, "%15s %4095s", method, path) == 2) {
+		if (strcmp(path, "/healthz"))
+			printf("%s %s\n", method, path);
 		code = respond(path, &c->from, body, sizeof(body));
-		printf("%s %s\n", method, path);
 	}
 	/* Whoever proxies to us may tell by this header that the method has come through. */
 	n = (size_t)snprintf(head, sizeof(head),
