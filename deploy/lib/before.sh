@@ -6,22 +6,23 @@ sysctls=(net.ipv4.ip_forward net.ipv4.conf.all.route_localnet net.ipv6.conf.all.
   net.ipv4.vs.conntrack vm.overcommit_memory vm.panic_on_oom kernel.panic kernel.panic_on_oops kernel.keys.root_maxkeys
   kernel.keys.root_maxbytes)
 folders() {
-  printf '%s\n' "$conf" "$etcd" "$kubelet" "$log" "$run" "$root"/{etc,var/lib,var/log,run} /etc/cni/net.d /etc/cni /var/lib/cni/results \
+  printf '%s\n' "$conf" "$etcd" "$kubelet" "$state" "$log" "$run" "$root"/{etc,var/lib,var/log,run} /etc/cni/net.d /etc/cni /var/lib/cni/results \
     /var/lib/cni/cache /var/lib/cni /var/run/kubernetes /opt/cni /run/netns \
     /run/containerd /run/containerd/s /run/containerd/runc /run/containerd/runc/k8s.io "$bin"
 }
 
 remember() {
-  local new=$state.new f
+  local new=$state/before.new there f
   [ -d "$state/before" ] && return
-  mkdir -p "$new/before"
+  there=$(folders | while read -r f; do [ ! -e "$f" ] || stat -c '%a %u:%g %n' "$f"; done)
+  mkdir -p "$new"
+  echo "$there" > "$new/folders"
   for f in "${sysctls[@]}"; do
     f=/proc/sys/${f//.//}
     [ ! -r "$f" ] || printf '%s %s\n' "$f" "$(cat "$f")"
-  done > "$new/before/sysctls"
-  nft list tables > "$new/before/tables" 2>/dev/null || true
-  folders | while read -r f; do [ ! -e "$f" ] || stat -c '%a %u:%g %n' "$f"; done > "$new/before/folders"
-  mv -T "$new" "$state"
+  done > "$new/sysctls"
+  nft list tables > "$new/tables" 2>/dev/null || true
+  mv -T "$new" "$state/before"
 }
 
 put_back_sysctls() {

@@ -12,7 +12,10 @@ demo() {
       command='[sh, -c, "echo hello from $HOSTNAME > /var/www/index.html; exec httpd -f -h /var/www"]'
     fi
   fi
-  kubectl wait --for=create serviceaccount/default --timeout=30s >/dev/null
+  for ((i = 0; i < 300; i++)); do
+    ! kubectl get serviceaccount default >/dev/null 2>&1 || break
+    sleep 0.1
+  done
   kubectl apply -f - >/dev/null <<T
 apiVersion: apps/v1
 kind: Deployment

@@ -49,7 +49,7 @@ free_ports() {
 # Files of another cluster are not ours to overwrite, nor to take away afterwards.
 no_other_cluster() {
   local f
-  [ ! -d "$state" ] || return 0
+  [ ! -d "$state/before" ] || return 0
   for f in "$conf"/admin.conf "$conf"/manifests/*.yaml "$etcd"/member "$kubelet"/pods/*; do
     [ ! -e "$f" ] || { wrong+=("$f is there: another cluster's? Take it away first, or use --root"); return; }
   done

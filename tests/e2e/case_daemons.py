@@ -14,6 +14,14 @@ def containers(c):
     return out
 
 
+def objects(c):
+    """(kind, namespace, name, uid) of every object there is, but for events."""
+    kinds = [k for k in c.kubectl('api-resources', '--verbs=list', '-o', 'name').split()
+             if not k.startswith('events')]
+    return {(o['kind'], o['metadata'].get('namespace'), o['metadata']['name'], o['metadata'].get('uid'))
+            for o in c.get('-A', ','.join(kinds))['items']}
+
+
 def case_connections(c):
     """Components reach the apiserver by its gRPC port only; the apiserver alone reaches the store."""
     out = c.run('ss', '-Htnp', 'state', 'established').stdout
@@ -30,16 +38,17 @@ def case_connections(c):
 
 
 def case_restarts(c):
-    """kill -9 of each daemon in turn: containers go on untouched, the state is complete after."""
+    """kill -9 of each daemon in turn: containers go on untouched, no object is lost, controllers go on."""
     with c.space('restarts') as s:
         s.apply(WEB, SERVICE)
         s.kubectl('rollout', 'status', 'deployment/web', '--timeout=60s', timeout=70)
         s.until('the service answers', lambda: set(hits(s, 30)) == set(web_pods(s)))
-        before = containers(s)
+        before, had = containers(s), objects(s)
         for name in DAEMONS:
             c.restart(name)
             check(set(hits(s, 30)) == set(web_pods(s)), f'after {name}: the service does not answer')
         s.until('the same containers run', lambda: containers(s) == before)
+        check(not had - objects(s), f'lost: {had - objects(s)}')
         s.kubectl('scale', 'deployment/web', '--replicas=4')
         s.until('controllers go on',
                 lambda: s.get('deployment', 'web')['status'].get('readyReplicas') == 4)
