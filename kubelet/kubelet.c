@@ -12,6 +12,7 @@
 #include "kubelet/pod/pod.h"
 #include "kubelet/server/server.h"
 #include "kubelet/static/statics.h"
+#include "kubelet/stats/stats.h"
 
 enum { RUNTIME_RETRY_MS = 1000 };
 
@@ -99,12 +100,14 @@ int kubelet_start(struct kubelet *k, struct daemon *d, const struct kubelet_conf
 	k->objects = objects_new(k->client);
 	k->puller = puller_new(k);
 	cgroups_new(k);
+	stats_new(k);
 	statics_new(k);
 	pods_new(k);
 	node_new(k);
 	r = server_start(k, &k->server, err);
 	if (r)
 		return r;
+	stats_start(k->stats);
 	struct hello *h = arena_new(&d->arena, struct hello);
 	h->k = k;
 	loop_timer_init(&h->timer, k->loop, say_hello, h);
@@ -118,6 +121,7 @@ void kubelet_stop(struct kubelet *k)
 	node_free(k->node);
 	pods_free(k->pods);
 	statics_free(k->statics);
+	stats_free(k->stats);
 	cgroups_free(k->cgroups);
 	puller_free(k->puller);
 	objects_free(k->objects);

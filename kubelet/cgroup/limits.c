@@ -7,6 +7,7 @@
 
 #include "common/codec/quantity.h"
 #include "kubelet/core/plan.h"
+#include "kubelet/core/resources.h"
 #include "kubelet/core/status.h"
 
 enum { PRIORITY_CRITICAL = 2000000000, SCORE_GUARANTEED = -997, SCORE_BEST_EFFORT = 1000 };
@@ -47,99 +48,39 @@ bool huge_size_name(const char *resource, char out[16])
 	return true;
 }
 
-/* Sums over a pod */
+/* Requests and limits */
 
-static int64_t in_unit(const char *resource, const char *text)
+static int64_t in_unit(const char *resource, const struct quantity *q)
 {
-	struct quantity q = quantity_of(text);
-	return !strcmp(resource, "cpu") ? quantity_milli(&q) : quantity_value(&q);
+	return !strcmp(resource, "cpu") ? quantity_milli(q) : quantity_value(q);
 }
 
-static bool requested(const CoreV1__ResourceRequirements *r, const char *name, int64_t *ret)
+static int64_t of_container(const CoreV1__Container *c, bool limit, const char *resource)
 {
-	for (size_t i = 0; r && i < r->n_requests; i++)
-		if (!strcmp(r->requests[i]->key, name) && r->requests[i]->value) {
-			*ret = in_unit(name, r->requests[i]->value->string);
-			return true;
-		}
-	return false;
-}
-
-static bool limited(const CoreV1__ResourceRequirements *r, const char *name, int64_t *ret)
-{
-	for (size_t i = 0; r && i < r->n_limits; i++)
-		if (!strcmp(r->limits[i]->key, name) && r->limits[i]->value) {
-			*ret = in_unit(name, r->limits[i]->value->string);
-			return true;
-		}
-	return false;
+	struct quantity q = quantity_of(container_resource(c->resources, limit, resource));
+	return in_unit(resource, &q);
 }
 
 int64_t container_request_of(const CoreV1__Container *c, const char *resource)
 {
-	int64_t v = 0;
-	return requested(c->resources, resource, &v) ? v : 0;
+	return of_container(c, false, resource);
 }
 
 int64_t container_limit_of(const CoreV1__Container *c, const char *resource)
 {
-	int64_t v = 0;
-	return limited(c->resources, resource, &v) ? v : 0;
-}
-
-typedef int64_t (*amount_fn)(const CoreV1__Container *c, const char *resource);
-
-/* What all containers need at once, or the largest init container with the sidecars before it. */
-static int64_t sum(const CoreV1__PodSpec *s, const char *resource, amount_fn amount)
-{
-	int64_t total = 0, sidecars = 0, most = 0;
-	for (size_t i = 0; i < s->n_containers; i++)
-		total += amount(s->containers[i], resource);
-	for (size_t i = 0; i < s->n_init_containers; i++) {
-		const CoreV1__Container *c = s->init_containers[i];
-		int64_t v = amount(c, resource);
-		if (container_is_sidecar(c)) {
-			total += v;
-			sidecars += v;
-			most = MAX(most, sidecars);
-		} else {
-			most = MAX(most, sidecars + v);
-		}
-	}
-	return MAX(total, most);
-}
-
-static int64_t overhead(const CoreV1__PodSpec *s, const char *resource)
-{
-	for (size_t i = 0; i < s->n_overhead; i++)
-		if (!strcmp(s->overhead[i]->key, resource) && s->overhead[i]->value)
-			return in_unit(resource, s->overhead[i]->value->string);
-	return 0;
+	return of_container(c, true, resource);
 }
 
 int64_t pod_request_of(const CoreV1__Pod *pod, const char *resource)
 {
-	int64_t v;
-	if (!requested(pod->spec->resources, resource, &v))
-		v = sum(pod->spec, resource, container_request_of);
-	return v + overhead(pod->spec, resource);
+	struct quantity q;
+	return pod_resource(pod, false, resource, &q) ? in_unit(resource, &q) : 0;
 }
 
-int64_t pod_limit_of(const CoreV1__Pod *pod, const char *resource, bool *ret_declared)
+int64_t pod_limit_of(const CoreV1__Pod *pod, const char *resource)
 {
-	const CoreV1__PodSpec *s = pod->spec;
-	bool declared = true;
-	int64_t v;
-	if (!limited(s->resources, resource, &v) || !v) {
-		v = sum(s, resource, container_limit_of);
-		for (size_t i = 0; i < s->n_containers; i++)
-			declared &= container_limit_of(s->containers[i], resource) > 0;
-		for (size_t i = 0; i < s->n_init_containers; i++)
-			declared &= container_limit_of(s->init_containers[i], resource) > 0;
-	}
-	if (ret_declared)
-		*ret_declared = declared;
-	return v ? v + overhead(s, resource) : 0;
+	struct quantity q;
+	return pod_resource(pod, true, resource, &q) ? in_unit(resource, &q) : 0;
 }
 
 /* Limits */
@@ -173,28 +114,22 @@ static void add_huge(struct cgroup_limits *l, const CoreV1__ResourceRequirements
 		char name[16];
 		if (!huge_size_name(r->limits[i]->key, name) || !r->limits[i]->value)
 			continue;
+		struct quantity q = quantity_of(r->limits[i]->value->string);
 		for (size_t k = 0; k < l->n_huge; k++)
 			if (!strcmp(l->huge[k].size, name))
-				l->huge[k].limit_bytes +=
-				    (uint64_t)in_unit("", r->limits[i]->value->string);
+				l->huge[k].limit_bytes += (uint64_t)quantity_value(&q);
 	}
 }
 
 void pod_limits(const CoreV1__Pod *pod, const struct cgroup_policy *policy,
                 struct cgroup_limits *ret)
 {
-	bool cpu_declared, memory_declared;
-	int64_t cpu = pod_limit_of(pod, "cpu", &cpu_declared);
-	int64_t memory = pod_limit_of(pod, "memory", &memory_declared);
 	const char *qos = pod_qos_class(pod);
 	*ret = (struct cgroup_limits){.cpu_shares = CPU_SHARES_MIN};
 	if (strcmp(qos, "BestEffort")) {
-		bool guaranteed = !strcmp(qos, "Guaranteed");
 		ret->cpu_shares = cpu_shares_of(pod_request_of(pod, "cpu"));
-		if (guaranteed || cpu_declared)
-			set_quota(ret, cpu, policy);
-		if (guaranteed || memory_declared)
-			ret->memory_bytes = memory;
+		set_quota(ret, pod_limit_of(pod, "cpu"), policy);
+		ret->memory_bytes = pod_limit_of(pod, "memory");
 	}
 	if (policy->pids > 0)
 		ret->pids = policy->pids;
@@ -255,12 +190,12 @@ static bool is_sidecar_of(const CoreV1__PodSpec *s, const CoreV1__Container *c)
 static int64_t burstable_score(const CoreV1__Pod *pod, const CoreV1__Container *c, int64_t capacity)
 {
 	const CoreV1__PodSpec *s = pod->spec;
-	int64_t bytes = container_request_of(c, "memory"), of_pod, of_all;
-	if (requested(s->resources, "memory", &of_pod) && s->n_containers) {
-		of_all = sum(s, "memory", container_request_of);
-		if (of_pod > of_all)
-			bytes += (of_pod - of_all) / (int64_t)s->n_containers;
-	}
+	int64_t bytes = container_request_of(c, "memory"), of_all = 0;
+	struct quantity own = quantity_of(container_resource(s->resources, false, "memory"));
+	for (size_t i = 0; i < s->n_containers; i++)
+		of_all += container_request_of(s->containers[i], "memory");
+	if (s->n_containers && quantity_value(&own) > of_all)
+		bytes += (quantity_value(&own) - of_all) / (int64_t)s->n_containers;
 	int64_t score = 1000 - (capacity > 0 ? 1000 * bytes / capacity : 0);
 	if (score < 1000 + SCORE_GUARANTEED)
 		score = 1000 + SCORE_GUARANTEED;

@@ -46,12 +46,10 @@ uint64_t cpu_weight_of(uint64_t shares);
 /* "hugepages-2Mi" as the kernel names it: "2MB"; false when it is no such resource. */
 bool huge_size_name(const char *resource, char out[16]);
 
-/* Requests and limits of a whole pod: the sum of containers and sidecars, at least what each init
- * container needs, in place of them what the pod itself names, plus overhead. cpu in thousandths,
- * others in units. */
+/* Of a whole pod (core/resources.h); cpu in thousandths, others in units. A limit is 0 when a
+ * container has none. */
 int64_t pod_request_of(const CoreV1__Pod *pod, const char *resource);
-/* *ret_declared (may be NULL): every container has such a limit, or the pod itself. */
-int64_t pod_limit_of(const CoreV1__Pod *pod, const char *resource, bool *ret_declared);
+int64_t pod_limit_of(const CoreV1__Pod *pod, const char *resource);
 int64_t container_request_of(const CoreV1__Container *c, const char *resource);
 int64_t container_limit_of(const CoreV1__Container *c, const char *resource);
 

@@ -4,18 +4,20 @@
 #include <string.h>
 
 #include "common/base/buf.h"
+#include "common/base/clock.h"
 #include "common/base/list.h"
 #include "common/net/rpc_client.h"
 #include "proto/pb_decode.h"
 
 static const struct {
 	const char *path;
+	const char *operation; /* as metrics name it */
 	const ProtobufCMessageDescriptor *response;
 } methods[CRI_METHOD_COUNT] = {
 #define RUNTIME(m, name, type) \
-	[m] = {"/runtime.v1.RuntimeService/" name, &cri_v1__##type##_response__descriptor}
+	[m] = {"/runtime.v1.RuntimeService/" name, #type, &cri_v1__##type##_response__descriptor}
 #define IMAGE(m, name, type) \
-	[m] = {"/runtime.v1.ImageService/" name, &cri_v1__##type##_response__descriptor}
+	[m] = {"/runtime.v1.ImageService/" name, #type, &cri_v1__##type##_response__descriptor}
     RUNTIME(CRI_VERSION, "Version", version),
     RUNTIME(CRI_STATUS, "Status", status),
     RUNTIME(CRI_UPDATE_RUNTIME_CONFIG, "UpdateRuntimeConfig", update_runtime_config),
@@ -39,6 +41,9 @@ static const struct {
     IMAGE(CRI_IMAGE_STATUS, "ImageStatus", image_status),
     IMAGE(CRI_LIST_IMAGES, "ListImages", list_images),
     IMAGE(CRI_REMOVE_IMAGE, "RemoveImage", remove_image),
+    RUNTIME(CRI_RUNTIME_CONFIG, "RuntimeConfig", runtime_config),
+    RUNTIME(CRI_LIST_CONTAINER_STATS, "ListContainerStats", list_container_stats),
+    IMAGE(CRI_IMAGE_FS_INFO, "ImageFsInfo", image_fs_info),
 #undef RUNTIME
 #undef IMAGE
 };
@@ -50,10 +55,14 @@ struct cri {
 	struct loop *loop;
 	struct rpc_channel *channel;
 	struct list calls;
+	cri_observe_fn observe;
+	void *observe_arg;
 };
 
 struct cri_call {
 	struct list link;
+	struct cri *cri;
+	uint64_t began_ns;
 	enum cri_method method;
 	cri_done_fn done;
 	void *arg;
@@ -93,6 +102,12 @@ void cri_free(struct cri *c)
 	free(c);
 }
 
+void cri_observe(struct cri *c, cri_observe_fn fn, void *arg)
+{
+	c->observe = fn;
+	c->observe_arg = arg;
+}
+
 static void on_done(const struct rpc_result *r, void *arg)
 {
 	struct cri_call *call = arg;
@@ -113,6 +128,10 @@ static void on_done(const struct rpc_result *r, void *arg)
 			result.text = bad ? err.text : "the runtime's answer is malformed";
 		}
 	}
+	if (call->cri->observe)
+		call->cri->observe(methods[call->method].operation, result.code,
+		                   (double)(clock_mono_ns() - call->began_ns) / 1e9,
+		                   call->cri->observe_arg);
 	call->done(&result, call->arg);
 	free(call);
 }
@@ -123,7 +142,8 @@ struct cri_call *cri_call(struct cri *c, enum cri_method m, const void *request,
 	struct cri_call *call = calloc(1, sizeof(*call));
 	if (!call)
 		abort();
-	*call = (struct cri_call){.method = m, .done = done, .arg = arg};
+	*call = (struct cri_call){
+	    .cri = c, .began_ns = clock_mono_ns(), .method = m, .done = done, .arg = arg};
 	list_add_tail(&c->calls, &call->link);
 	const ProtobufCMessage *msg = request;
 	_cleanup_buf_ struct buf packed = BUF_INIT;

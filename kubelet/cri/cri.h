@@ -35,6 +35,9 @@ enum cri_method {
 	CRI_IMAGE_STATUS,
 	CRI_LIST_IMAGES,
 	CRI_REMOVE_IMAGE,
+	CRI_RUNTIME_CONFIG,
+	CRI_LIST_CONTAINER_STATS,
+	CRI_IMAGE_FS_INFO,
 	CRI_METHOD_COUNT,
 };
 
@@ -60,6 +63,10 @@ void cri_free(struct cri *c);
 /* timeout_ms 0: none. */
 struct cri_call *cri_call(struct cri *c, enum cri_method m, const void *request,
                           uint32_t timeout_ms, cri_done_fn done, void *arg);
+/* Told of each call that ended: the method in upstream's words ("run_podsandbox"), its code, how
+ * long it took. */
+typedef void (*cri_observe_fn)(const char *operation, int code, double seconds, void *arg);
+void cri_observe(struct cri *c, cri_observe_fn fn, void *arg);
 /* Gives the call up: done does not come. */
 void cri_call_drop(struct cri_call *call);
 /* "rpc error: code = NotFound desc = ...", as upstream prints a failed call. */

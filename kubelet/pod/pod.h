@@ -85,7 +85,7 @@ struct pods {
 	struct informer *informer, *services, *runtime_classes;
 	struct loop_timer relist;
 	bool synced, listed, runtime_ok;
-	uint64_t relisted_ms;
+	uint64_t relisted_ms, relist_began_ns;
 	bool listing;
 	struct arena list_arena; /* the sandboxes of a relist in flight */
 	const CriV1__ListPodSandboxResponse *sandboxes;

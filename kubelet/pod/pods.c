@@ -9,6 +9,7 @@
 #include "kubelet/node/node.h"
 #include "kubelet/pod/pod.h"
 #include "kubelet/static/statics.h"
+#include "kubelet/stats/stats.h"
 #include "proto/schema_messages.h"
 
 enum { RELIST_MS = 1000, RELIST_HEALTHY_MS = 180000 };
@@ -158,6 +159,7 @@ static void relist_ended(struct pods *p, const struct cri_result *failed)
 	bool ok = !failed;
 	if (ok) {
 		p->relisted_ms = clock_mono_ms();
+		stats_relisted(p->k->stats, (double)(clock_mono_ns() - p->relist_began_ns) / 1e9);
 	} else if (p->runtime_ok) {
 		_cleanup_arena_ struct arena a = {0};
 		struct err err;
@@ -200,6 +202,7 @@ static void relist(void *arg)
 	if (p->listing)
 		return;
 	p->listing = true;
+	p->relist_began_ns = clock_mono_ns();
 	CriV1__ListPodSandboxRequest q = CRI_V1__LIST_POD_SANDBOX_REQUEST__INIT;
 	cri_call(p->k->cri, CRI_LIST_POD_SANDBOX, &q, CRI_TIMEOUT_MS, on_sandboxes, p);
 }

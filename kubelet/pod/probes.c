@@ -7,6 +7,7 @@
 #include "common/base/log.h"
 #include "kubelet/pod/http_get.h"
 #include "kubelet/pod/pod.h"
+#include "kubelet/stats/stats.h"
 
 enum { OUTPUT_BYTES_MAX = 10240 };
 
@@ -86,6 +87,7 @@ static void report(struct prober *w, enum probe_result result, const char *text)
 		pod_event(p, w->container, true, "Unhealthy",
 		          "%s probe errored and resulted in unknown state: %s",
 		          kind_names[w->probe.kind], text);
+	stats_probe(p->k->stats, p, w->container, w->probe.kind, result);
 	bool changed = probe_report(&w->probe, result, now_real_ms());
 	schedule(w);
 	if (!changed)
