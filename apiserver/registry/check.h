@@ -4,7 +4,7 @@
  * words (apimachinery pkg/api/validation and pkg/util/validation; kubernetes
  * pkg/apis/core/validation). Internal to registry/ and admission/. */
 #include "apiserver/registry/index.h"
-#include "apiserver/registry/ip.h"
+#include "common/codec/ip.h"
 #include "apiserver/registry/strategy.h"
 #include "common/codec/names.h"
 #include "common/codec/quantity.h"

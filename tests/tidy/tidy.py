@@ -17,10 +17,10 @@ import subprocess
 import sys
 import tempfile
 
-LAYERS = ['common/base', 'common/codec', 'proto', 'common/net', 'common/daemon', 'common/client']
+LAYERS = ['common/base', 'common/codec', 'proto', 'common/cel', 'common/net', 'common/daemon', 'common/client']
 DAEMONS = ['raftstore', 'apiserver', 'scheduler', 'controller-manager', 'kubelet', 'kube-proxy']
 
-PURE = ['common/codec', 'proto', 'raftstore/raft', 'raftstore/mvcc', 'apiserver/registry',
+PURE = ['common/codec', 'proto', 'common/cel', 'raftstore/raft', 'raftstore/mvcc', 'apiserver/registry',
         'apiserver/patch', 'apiserver/fieldmanager', 'apiserver/admission', 'apiserver/cache',
         'apiserver/auth/rbac', 'scheduler/core', 'scheduler/plugins', 'kubelet/core',
         'kube-proxy/core']

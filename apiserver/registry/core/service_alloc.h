@@ -10,7 +10,7 @@
  * those who name what they want; the server picks from the rest as long as there is room. Where a
  * search starts follows from a seed, so that equal calls give equal answers. */
 #include "apiserver/registry/field_error.h"
-#include "apiserver/registry/ip.h"
+#include "common/codec/ip.h"
 
 struct CoreV1__Service;
 struct service_alloc;

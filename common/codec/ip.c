@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "apiserver/registry/ip.h"
+#include "common/codec/ip.h"
 
 #include <stdio.h>
 #include <string.h>
