@@ -57,6 +57,7 @@ uint64_t image_backing_off(struct pod *p, const char *image, const char **ret_er
 
 static void ensure_free(struct image_ensure *i)
 {
+	objects_forget(i->pod->k->objects, i);
 	free(i->container);
 	free(i->image);
 	free(i);
@@ -68,7 +69,6 @@ void image_ensure_drop(struct image_ensure *i)
 		return;
 	cri_call_drop(i->call);
 	pull_drop(i->pull);
-	objects_forget(i->pod->k->objects, i);
 	ensure_free(i);
 }
 
