@@ -1,28 +1,34 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* kube-scheduler: gives each pod a node. */
+#include "common/base/log.h"
 #include "common/base/rng.h"
 #include "common/client/component.h"
+#include "scheduler/config_file.h"
 #include "scheduler/scheduler.h"
 
 static struct {
-	const char *scheduler_name;
-} o = {.scheduler_name = "default-scheduler"};
+	const char *config;
+	struct jvalue *document;
+	struct arena arena;
+} o = {.config = ""};
 
 static struct flag flags[] = {
-    FLAG_STR("scheduler-name", &o.scheduler_name,
-             "The spec.schedulerName of the pods that this scheduler is for."),
-    FLAG_NO_EFFECT("config"),
+    FLAG_STR("config", &o.config,
+             "The path to the configuration file (KubeSchedulerConfiguration)."),
 };
 static const struct flag_group groups[] = {FLAG_GROUP("Scheduling", flags)};
 
 static int start(struct component *c, struct err *err)
 {
-	(void)err;
 	uint64_t seed;
 	rng_system(&seed, sizeof(seed));
-	c->self = scheduler_new(
-	    &(struct scheduler_options){&c->daemon, c->client, o.scheduler_name, seed});
-	scheduler_start(c->self);
+	struct scheduler *s = NULL;
+	int r = scheduler_new(&(struct scheduler_options){&c->daemon, c->client, o.document, seed},
+	                      &s, err);
+	if (r)
+		return r;
+	c->self = s;
+	scheduler_start(s);
 	return 0;
 }
 
@@ -48,5 +54,19 @@ int main(int argc, char **argv)
 	    .lead = lead,
 	    .stop = stop,
 	};
-	return component_main(&options, argc, argv);
+	config_argv args = {0};
+	const char *config = config_file_flag(argc, argv);
+	if (config) {
+		struct err err = ERR_INIT;
+		if (config_file_read(config, argc, argv, &o.arena, &o.document, &args, &err)) {
+			log_error(&err, "Could not read the configuration");
+			return 1;
+		}
+		argc = (int)args.n - 1;
+		argv = args.at;
+	}
+	int r = component_main(&options, argc, argv);
+	vec_deinit(&args);
+	arena_deinit(&o.arena);
+	return r;
 }

@@ -1,21 +1,22 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
-/* kube-scheduler's shell: informers of nodes and pods feed the cluster and the queue; a turn takes
- * pods from the queue, runs a cycle, assumes the result and binds it asynchronously. Everything
- * runs on one loop. */
+/* kube-scheduler's shell: informers feed the cluster and the queue (watch.c); a turn takes pods
+ * from the queue and runs cycles (scheduler.c); results are bound asynchronously, many at once
+ * (bind.c), or reported (report.c); victims are ended (preempt.c). Everything runs on one loop. */
 #include "common/client/recorder.h"
+#include "common/codec/jvalue.h"
 #include "common/daemon/daemon.h"
 
 struct scheduler_options {
 	struct daemon *daemon;
 	struct client *client;
-	const char *scheduler_name; /* pods of this spec.schedulerName; "default-scheduler" */
+	const struct jvalue *config; /* KubeSchedulerConfiguration; NULL: defaults */
 	uint64_t seed;
 };
 
 struct scheduler;
 
-struct scheduler *scheduler_new(const struct scheduler_options *o);
+int scheduler_new(const struct scheduler_options *o, struct scheduler **ret, struct err *err);
 /* Starts to follow the cluster at once; pods are bound from scheduler_lead on. */
 void scheduler_start(struct scheduler *s);
 void scheduler_lead(struct scheduler *s);

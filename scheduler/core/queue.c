@@ -1,117 +1,45 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "scheduler/core/queue.h"
 
-#include <assert.h>
+#include <string.h>
 
-#include "common/base/map.h"
-#include "common/base/vec.h"
+#include "scheduler/core/queue_heap.h"
 
-enum place { ACTIVE, BACKOFF, UNSCHEDULABLE, GATED, IN_FLIGHT };
-
-struct item {
-	char *key;
-	enum place place;
-	int32_t priority;
-	uint64_t since_ms;  /* entered the queue: the age that decides among equals */
-	uint64_t seq;       /* breaks ties of since_ms */
-	uint64_t ready_ms;  /* end of the back-off */
-	uint64_t failed_ms; /* became unschedulable */
-	unsigned attempts;
-	unsigned help; /* events that can make it fit */
-	unsigned seen; /* events while it was in flight */
-	size_t slot;   /* in its heap */
-};
-
-/* A binary heap of items; `before` orders it. */
-struct heap {
-	VEC(struct item *) at;
-	bool (*before)(const struct item *a, const struct item *b);
-};
+enum { KINDS = 13, INCOMING_PLACES = QUEUE_UNSCHEDULABLE + 1 };
 
 /* Items in no order; each knows its slot. */
 struct bag {
-	VEC(struct item *) at;
+	VEC(struct queue_item *) at;
 };
 
 struct queue {
 	struct queue_config config;
 	struct map items;
-	struct heap active, backoff;
-	struct bag unschedulable, in_flight;
-	size_t n_gated;
+	struct queue_heap active, backoff, error_backoff;
+	struct bag unschedulable, gated;
+	size_t interested[KINDS]; /* unschedulable items a kind of event */
+	uint64_t flush_ms;        /* no unschedulable item is due before */
 	uint64_t seq;
+
+	struct list flight; /* in the order in which they were taken */
+	size_t n_flight;
+	VEC(struct event) events; /* since the first of these was taken; with references */
+	size_t events_head;
+	uint64_t events_base; /* number of events.at[events_head] */
+
+	uint64_t incoming[INCOMING_PLACES][QUEUE_CAUSES];
 };
 
-static bool active_before(const struct item *a, const struct item *b)
+static bool active_before(const struct queue_item *a, const struct queue_item *b)
 {
-	if (a->priority != b->priority)
-		return a->priority > b->priority;
-	if (a->since_ms != b->since_ms)
-		return a->since_ms < b->since_ms;
-	return a->seq < b->seq;
+	const struct plugin *sort = a->framework->points[POINT_QUEUE_SORT].at->plugin;
+	int r = sort->queue_sort(a->pod, a->since_ms, b->pod, b->since_ms);
+	return r ? r < 0 : a->seq < b->seq;
 }
 
-static bool backoff_before(const struct item *a, const struct item *b)
+static bool backoff_before(const struct queue_item *a, const struct queue_item *b)
 {
-	return a->ready_ms != b->ready_ms ? a->ready_ms < b->ready_ms : a->seq < b->seq;
-}
-
-static void heap_set(struct heap *h, size_t slot, struct item *it)
-{
-	h->at.at[slot] = it;
-	it->slot = slot;
-}
-
-static void heap_up(struct heap *h, size_t slot)
-{
-	struct item *it = h->at.at[slot];
-	for (; slot && h->before(it, h->at.at[(slot - 1) / 2]); slot = (slot - 1) / 2)
-		heap_set(h, slot, h->at.at[(slot - 1) / 2]);
-	heap_set(h, slot, it);
-}
-
-static void heap_down(struct heap *h, size_t slot)
-{
-	struct item *it = h->at.at[slot];
-	for (size_t child; (child = slot * 2 + 1) < h->at.n; slot = child) {
-		if (child + 1 < h->at.n && h->before(h->at.at[child + 1], h->at.at[child]))
-			child++;
-		if (!h->before(h->at.at[child], it))
-			break;
-		heap_set(h, slot, h->at.at[child]);
-	}
-	heap_set(h, slot, it);
-}
-
-static void heap_push(struct heap *h, struct item *it)
-{
-	*vec_push(&h->at) = it;
-	heap_up(h, h->at.n - 1);
-}
-
-static void heap_remove(struct heap *h, struct item *it)
-{
-	size_t slot = it->slot;
-	struct item *last = vec_pop(&h->at);
-	if (last == it)
-		return;
-	heap_set(h, slot, last);
-	heap_up(h, slot);
-	heap_down(h, last->slot);
-}
-
-static void bag_push(struct bag *b, struct item *it)
-{
-	it->slot = b->at.n;
-	*vec_push(&b->at) = it;
-}
-
-static void bag_remove(struct bag *b, struct item *it)
-{
-	size_t slot = it->slot;
-	vec_swap_remove(&b->at, slot);
-	if (slot < b->at.n)
-		b->at.at[slot]->slot = slot;
+	return a->ready_ms != b->ready_ms ? a->ready_ms < b->ready_ms : active_before(a, b);
 }
 
 struct queue *queue_new(const struct queue_config *config)
@@ -121,14 +49,24 @@ struct queue *queue_new(const struct queue_config *config)
 		abort();
 	q->config = *config;
 	q->active.before = active_before;
-	q->backoff.before = backoff_before;
+	q->backoff.before = q->error_backoff.before = backoff_before;
+	q->flush_ms = UINT64_MAX;
+	list_init(&q->flight);
 	return q;
 }
 
-static void item_free(struct item *it)
+static void item_free(struct queue_item *it)
 {
-	free(it->key);
+	pod_info_unref(it->pod);
 	free(it);
+}
+
+static void event_release(struct event *e)
+{
+	pod_info_unref(e->old_pod);
+	pod_info_unref(e->pod);
+	node_spec_unref(e->old_node);
+	node_spec_unref(e->node);
 }
 
 void queue_free(struct queue *q)
@@ -138,112 +76,281 @@ void queue_free(struct queue *q)
 	MAP_FOREACH (&q->items, it)
 		item_free(it->value);
 	map_deinit(&q->items);
+	for (size_t i = q->events_head; i < q->events.n; i++)
+		event_release(&q->events.at[i]);
+	vec_deinit(&q->events);
 	vec_deinit(&q->active.at);
 	vec_deinit(&q->backoff.at);
+	vec_deinit(&q->error_backoff.at);
 	vec_deinit(&q->unschedulable.at);
-	vec_deinit(&q->in_flight.at);
+	vec_deinit(&q->gated.at);
 	free(q);
 }
 
+/* Places */
+
+static void bag_push(struct bag *b, struct queue_item *it)
+{
+	it->slot = b->at.n;
+	*vec_push(&b->at) = it;
+}
+
+static void bag_remove(struct bag *b, struct queue_item *it)
+{
+	size_t slot = it->slot;
+	vec_swap_remove(&b->at, slot);
+	if (slot < b->at.n)
+		b->at.at[slot]->slot = slot;
+}
+
+static void count_interest(struct queue *q, unsigned kinds, bool comes)
+{
+	for (; kinds; kinds &= kinds - 1) {
+		size_t *n = &q->interested[__builtin_ctz(kinds)];
+		*n = comes ? *n + 1 : *n - 1;
+	}
+}
+
+/* Events that no pod in flight can have missed are not needed any more. */
+static void trim_events(struct queue *q)
+{
+	uint64_t needed = q->events_base + (q->events.n - q->events_head);
+	if (!list_empty(&q->flight))
+		needed = list_first(&q->flight, struct queue_item, flight)->seen_from;
+	for (; q->events_base < needed; q->events_base++)
+		event_release(&q->events.at[q->events_head++]);
+	if (q->events_head == q->events.n) {
+		q->events.n = q->events_head = 0;
+	} else if (q->events_head > 64 && q->events_head > q->events.n / 2) {
+		q->events.n -= q->events_head;
+		memmove(q->events.at, q->events.at + q->events_head,
+		        q->events.n * sizeof(*q->events.at));
+		q->events_head = 0;
+	}
+}
+
 /* Takes the item out of the place where it stands. */
-static void leave(struct queue *q, struct item *it)
+static void leave(struct queue *q, struct queue_item *it)
 {
 	switch (it->place) {
-	case ACTIVE:
-		heap_remove(&q->active, it);
+	case QUEUE_ACTIVE:
+		queue_heap_remove(&q->active, it);
 		break;
-	case BACKOFF:
-		heap_remove(&q->backoff, it);
+	case QUEUE_BACKOFF:
+		queue_heap_remove(it->had_error ? &q->error_backoff : &q->backoff, it);
 		break;
-	case UNSCHEDULABLE:
+	case QUEUE_UNSCHEDULABLE:
 		bag_remove(&q->unschedulable, it);
+		count_interest(q, it->kinds, false);
 		break;
-	case GATED:
-		q->n_gated--;
+	case QUEUE_GATED:
+		bag_remove(&q->gated, it);
 		break;
-	case IN_FLIGHT:
-		bag_remove(&q->in_flight, it);
+	case QUEUE_IN_FLIGHT:
+		list_del(&it->flight);
+		q->n_flight--;
 		break;
 	}
 }
 
-static void enter(struct queue *q, struct item *it, enum place place)
+static void enter(struct queue *q, struct queue_item *it, enum queue_place place)
 {
 	it->place = place;
 	switch (place) {
-	case ACTIVE:
-		heap_push(&q->active, it);
+	case QUEUE_ACTIVE:
+		queue_heap_push(&q->active, it);
 		break;
-	case BACKOFF:
-		heap_push(&q->backoff, it);
+	case QUEUE_BACKOFF:
+		queue_heap_push(it->had_error ? &q->error_backoff : &q->backoff, it);
 		break;
-	case UNSCHEDULABLE:
+	case QUEUE_UNSCHEDULABLE:
 		bag_push(&q->unschedulable, it);
+		count_interest(q, it->kinds, true);
+		q->flush_ms = MIN(q->flush_ms, it->failed_ms + q->config.unschedulable_ms);
 		break;
-	case GATED:
-		q->n_gated++;
+	case QUEUE_GATED:
+		bag_push(&q->gated, it);
 		break;
-	case IN_FLIGHT:
-		bag_push(&q->in_flight, it);
+	case QUEUE_IN_FLIGHT:
+		list_add_tail(&q->flight, &it->flight);
+		q->n_flight++;
 		break;
 	}
 }
 
-static void wake(struct queue *q, struct item *it, uint64_t now_ms)
+static void count_incoming(struct queue *q, enum queue_place place, unsigned cause)
 {
-	enter(q, it, it->ready_ms > now_ms ? BACKOFF : ACTIVE);
+	if (place <= QUEUE_UNSCHEDULABLE)
+		q->incoming[place][cause]++;
 }
 
-void queue_add(struct queue *q, const char *key, int32_t priority, bool gated, uint64_t now_ms)
+/* To the active queue, by way of the back-off and unless a PreEnqueue plugin minds. */
+static void wake(struct queue *q, struct queue_item *it, unsigned cause, uint64_t now_ms)
 {
-	struct item *it = map_get_str(&q->items, key);
-	if (it && it->place == IN_FLIGHT) {
-		it->priority = priority;
-		it->seen |= QUEUE_POD_UPDATE;
+	const char *plugin;
+	enum queue_place place = it->ready_ms > now_ms ? QUEUE_BACKOFF : QUEUE_ACTIVE;
+	if (framework_pre_enqueue(it->framework, it->pod, &plugin) != STATUS_SUCCESS)
+		place = QUEUE_GATED;
+	enter(q, it, place);
+	count_incoming(q, place, cause);
+}
+
+/* Hints */
+
+static unsigned kinds_of(const struct framework *f, uint64_t rejectors)
+{
+	unsigned kinds = 0;
+	for (size_t i = 0; i < f->uses.n; i++) {
+		const struct plugin_event *e = f->uses.at[i].plugin->events;
+		for (; (rejectors >> i & 1) && e && e->kinds; e++)
+			kinds |= e->kinds;
+	}
+	return kinds;
+}
+
+/* Can the event let the pod fit, by what the plugins say that refused it? */
+static bool helps(const struct queue *q, const struct queue_item *it, const struct event *e)
+{
+	if (e->own && strcmp(event_pod(e)->key, it->pod->key) != 0)
+		return false;
+	if (e->kinds & it->wake)
+		return true;
+	if (!(e->kinds & it->kinds))
+		return false;
+	const struct framework *f = it->framework;
+	for (size_t i = 0; i < f->uses.n; i++) {
+		if (!(it->rejectors >> i & 1))
+			continue;
+		struct hint_call c = {
+		    .cluster = q->config.cluster,
+		    .symbols = it->pod->symbols.symbols,
+		    .args = f->uses.at[i].args,
+		    .pod = it->pod,
+		};
+		for (const struct plugin_event *h = f->uses.at[i].plugin->events; h && h->kinds;
+		     h++)
+			if ((h->kinds & e->kinds) && (!h->hint || h->hint(&c, e) == HINT_QUEUE))
+				return true;
+	}
+	return false;
+}
+
+static void keep_event(struct queue *q, const struct event *e)
+{
+	if (!q->n_flight)
+		return;
+	*vec_push(&q->events) = (struct event){
+	    .kinds = e->kinds,
+	    .own = e->own,
+	    .old_pod = e->old_pod ? pod_info_ref(e->old_pod) : NULL,
+	    .pod = e->pod ? pod_info_ref(e->pod) : NULL,
+	    .old_node = e->old_node ? node_spec_ref(e->old_node) : NULL,
+	    .node = e->node ? node_spec_ref(e->node) : NULL,
+	};
+}
+
+void queue_event(struct queue *q, const struct event *e, uint64_t now_ms)
+{
+	size_t interested = 0;
+	if (!e->kinds)
+		return;
+	keep_event(q, e);
+	for (unsigned k = e->kinds; k; k &= k - 1)
+		interested += q->interested[__builtin_ctz(k)];
+	if (!interested)
+		return;
+	for (size_t i = 0; i < q->unschedulable.at.n;) {
+		struct queue_item *it = q->unschedulable.at.at[i];
+		if (!helps(q, it, e)) {
+			i++;
+			continue;
+		}
+		leave(q, it);
+		wake(q, it, (unsigned)__builtin_ctz(e->kinds), now_ms);
+	}
+}
+
+/* In and out */
+
+static void item_new(struct queue *q, const struct pod_info *pod, const struct framework *f,
+                     uint64_t now_ms)
+{
+	struct queue_item *it = calloc(1, sizeof(*it));
+	if (!it)
+		abort();
+	it->pod = pod_info_ref(pod);
+	it->framework = f;
+	it->since_ms = now_ms;
+	it->seq = q->seq++;
+	list_init(&it->flight);
+	map_put_str(&q->items, pod->key, it);
+	wake(q, it, QUEUE_CAUSE_ADD, now_ms);
+}
+
+void queue_add(struct queue *q, const struct pod_info *pod, const struct framework *f,
+               uint64_t now_ms)
+{
+	struct queue_item *it = map_get_str(&q->items, pod->key);
+	if (!it) {
+		item_new(q, pod, f, now_ms);
 		return;
 	}
-	if (it) {
+	struct pod_info *old = it->pod;
+	struct event e = {.own = true, .old_pod = old, .pod = pod};
+	e.kinds = pod_info_changes(old, pod);
+	it->framework = f;
+	it->pod = pod_info_ref(pod);
+	if (it->place == QUEUE_ACTIVE)
+		queue_heap_fix(&q->active, it);
+	else if (it->place == QUEUE_IN_FLIGHT && e.kinds)
+		keep_event(q, &e);
+	else if (it->place == QUEUE_GATED && e.kinds) {
 		leave(q, it);
-	} else {
-		it = calloc(1, sizeof(*it));
-		if (!it || !(it->key = strdup(key)))
-			abort();
-		it->since_ms = now_ms;
-		it->seq = q->seq++;
-		map_put_str(&q->items, key, it);
+		wake(q, it, (unsigned)__builtin_ctz(e.kinds), now_ms);
+	} else if (it->place == QUEUE_UNSCHEDULABLE && e.kinds && helps(q, it, &e)) {
+		leave(q, it);
+		wake(q, it, (unsigned)__builtin_ctz(e.kinds), now_ms);
 	}
-	it->priority = priority;
-	if (gated)
-		enter(q, it, GATED);
-	else
-		wake(q, it, now_ms);
+	pod_info_unref(old);
 }
 
 void queue_remove(struct queue *q, const char *key)
 {
-	struct item *it = map_del_str(&q->items, key);
+	struct queue_item *it = map_del_str(&q->items, key);
 	if (!it)
 		return;
 	leave(q, it);
+	if (it->place == QUEUE_IN_FLIGHT)
+		trim_events(q);
 	item_free(it);
-}
-
-const char *queue_pop(struct queue *q, uint64_t now_ms)
-{
-	queue_tick(q, now_ms);
-	if (!q->active.at.n)
-		return NULL;
-	struct item *it = q->active.at.at[0];
-	leave(q, it);
-	enter(q, it, IN_FLIGHT);
-	it->attempts++;
-	it->seen = 0;
-	return it->key;
 }
 
 void queue_done(struct queue *q, const char *key)
 {
 	queue_remove(q, key);
+}
+
+const struct queue_item *queue_find(const struct queue *q, const char *key)
+{
+	return map_get_str(&q->items, key);
+}
+
+const struct queue_item *queue_pop(struct queue *q, uint64_t now_ms)
+{
+	queue_tick(q, now_ms);
+	struct queue_item *it = queue_heap_first(&q->active);
+	if (!it)
+		it = queue_heap_first(&q->backoff);
+	if (!it)
+		return NULL;
+	leave(q, it);
+	it->seen_from = q->events_base + (q->events.n - q->events_head);
+	enter(q, it, QUEUE_IN_FLIGHT);
+	it->attempts++;
+	it->had_error = false;
+	if (!it->initial_ms)
+		it->initial_ms = now_ms;
+	return it;
 }
 
 static uint64_t backoff_of(const struct queue *q, unsigned attempts)
@@ -254,68 +361,140 @@ static uint64_t backoff_of(const struct queue *q, unsigned attempts)
 	return MIN(ms, q->config.max_backoff_ms);
 }
 
-void queue_failed(struct queue *q, const char *key, unsigned help, bool error, uint64_t now_ms)
+/* The kind of the first event since it was taken that helps, as a cause; -1: none. */
+static int helped_by(const struct queue *q, const struct queue_item *it)
 {
-	struct item *it = map_get_str(&q->items, key);
-	if (!it || it->place != IN_FLIGHT)
-		return;
-	leave(q, it);
-	it->help = help | QUEUE_POD_UPDATE;
-	it->failed_ms = now_ms;
-	it->ready_ms = now_ms + backoff_of(q, it->attempts);
-	if (error || (it->seen & it->help))
-		wake(q, it, now_ms);
-	else
-		enter(q, it, UNSCHEDULABLE);
+	for (size_t i = q->events_head + (size_t)(it->seen_from - q->events_base); i < q->events.n;
+	     i++)
+		if (helps(q, it, &q->events.at[i]))
+			return __builtin_ctz(q->events.at[i].kinds);
+	return -1;
 }
 
-void queue_event(struct queue *q, unsigned events, uint64_t now_ms)
+void queue_failed(struct queue *q, const char *key, uint64_t rejectors, unsigned wake_kinds,
+                  bool error, uint64_t now_ms)
 {
-	if (!events)
+	struct queue_item *it = map_get_str(&q->items, key);
+	if (!it || it->place != QUEUE_IN_FLIGHT)
 		return;
-	VEC_FOREACH (&q->in_flight.at, it)
-		(*it)->seen |= events;
+	leave(q, it);
+	it->rejectors = rejectors;
+	it->wake = wake_kinds;
+	it->kinds = kinds_of(it->framework, rejectors) | wake_kinds;
+	it->since_ms = it->failed_ms = now_ms;
+	it->ready_ms = now_ms + backoff_of(q, it->attempts);
+	it->had_error = error || !(rejectors || wake_kinds);
+	int cause = it->had_error ? QUEUE_CAUSE_FAILURE : helped_by(q, it);
+	trim_events(q);
+	if (cause >= 0) {
+		wake(q, it, (unsigned)cause, now_ms);
+		return;
+	}
+	enter(q, it, QUEUE_UNSCHEDULABLE);
+	count_incoming(q, QUEUE_UNSCHEDULABLE, QUEUE_CAUSE_FAILURE);
+}
+
+void queue_activate(struct queue *q, const char *key, uint64_t now_ms)
+{
+	struct queue_item *it = map_get_str(&q->items, key);
+	if (!it || (it->place != QUEUE_UNSCHEDULABLE && it->place != QUEUE_BACKOFF))
+		return;
+	leave(q, it);
+	it->ready_ms = now_ms;
+	wake(q, it, QUEUE_CAUSE_ACTIVATE, now_ms);
+}
+
+/* Time */
+
+static void finish_backoff(struct queue *q, struct queue_heap *h, uint64_t now_ms)
+{
+	struct queue_item *it;
+	while ((it = queue_heap_first(h)) && it->ready_ms <= now_ms) {
+		leave(q, it);
+		wake(q, it, QUEUE_CAUSE_BACKOFF, now_ms);
+	}
+}
+
+static void flush(struct queue *q, uint64_t now_ms)
+{
+	q->flush_ms = UINT64_MAX;
 	for (size_t i = 0; i < q->unschedulable.at.n;) {
-		struct item *it = q->unschedulable.at.at[i];
-		if (!(it->help & events)) {
+		struct queue_item *it = q->unschedulable.at.at[i];
+		uint64_t due = it->failed_ms + q->config.unschedulable_ms;
+		if (due > now_ms) {
+			q->flush_ms = MIN(q->flush_ms, due);
 			i++;
 			continue;
 		}
 		leave(q, it);
-		wake(q, it, now_ms);
+		wake(q, it, QUEUE_CAUSE_TIMEOUT, now_ms);
 	}
 }
 
 void queue_tick(struct queue *q, uint64_t now_ms)
 {
-	while (q->backoff.at.n && q->backoff.at.at[0]->ready_ms <= now_ms) {
-		struct item *it = q->backoff.at.at[0];
-		leave(q, it);
-		enter(q, it, ACTIVE);
-	}
-	for (size_t i = 0; i < q->unschedulable.at.n;) {
-		struct item *it = q->unschedulable.at.at[i];
-		if (it->failed_ms + q->config.unschedulable_ms > now_ms) {
-			i++;
-			continue;
-		}
-		leave(q, it);
-		wake(q, it, now_ms);
-	}
+	finish_backoff(q, &q->backoff, now_ms);
+	finish_backoff(q, &q->error_backoff, now_ms);
+	if (q->flush_ms <= now_ms)
+		flush(q, now_ms);
 }
 
 uint64_t queue_deadline(const struct queue *q)
 {
-	uint64_t at = q->active.at.n ? 0 : UINT64_MAX;
-	if (q->backoff.at.n)
-		at = MIN(at, q->backoff.at.at[0]->ready_ms);
-	VEC_FOREACH (&q->unschedulable.at, it)
-		at = MIN(at, (*it)->failed_ms + q->config.unschedulable_ms);
-	return at;
+	if (q->active.at.n || q->backoff.at.n)
+		return 0;
+	const struct queue_item *it = queue_heap_first(&q->error_backoff);
+	return MIN(it ? it->ready_ms : UINT64_MAX, q->flush_ms);
 }
+
+/* Numbers */
 
 struct queue_counts queue_counts(const struct queue *q)
 {
-	return (struct queue_counts){q->active.at.n, q->backoff.at.n, q->unschedulable.at.n,
-	                             q->n_gated, q->in_flight.at.n};
+	return (struct queue_counts){q->active.at.n, q->backoff.at.n + q->error_backoff.at.n,
+	                             q->unschedulable.at.n, q->gated.at.n, q->n_flight};
+}
+
+size_t queue_events_kept(const struct queue *q)
+{
+	return q->events.n - q->events_head;
+}
+
+const char *queue_cause_name(unsigned cause)
+{
+	static const char *const names[QUEUE_CAUSES] = {
+	    "NodeAdd",
+	    "NodeDelete",
+	    "NodeAllocatableChange",
+	    "NodeLabelChange",
+	    "NodeTaintChange",
+	    "AssignedPodAdd",
+	    "AssignedPodUpdate",
+	    "PodRequestScaledDown",
+	    "AssignedPodDelete",
+	    "PodTolerationChange",
+	    "PodSchedulingGatesEliminated",
+	    "UnschedulablePodUpdate",
+	    "NamespaceLabelChange",
+	    [QUEUE_CAUSE_ADD] = "PodAdd",
+	    [QUEUE_CAUSE_FAILURE] = "ScheduleAttemptFailure",
+	    [QUEUE_CAUSE_BACKOFF] = "BackoffComplete",
+	    [QUEUE_CAUSE_TIMEOUT] = "UnschedulableTimeout",
+	    [QUEUE_CAUSE_ACTIVATE] = "ForceActivate",
+	};
+	return names[cause];
+}
+
+uint64_t queue_incoming(const struct queue *q, enum queue_place place, unsigned cause)
+{
+	return q->incoming[place][cause];
+}
+
+void queue_each_waiting(const struct queue *q, void (*fn)(const struct queue_item *it, void *arg),
+                        void *arg)
+{
+	VEC_FOREACH (&q->unschedulable.at, it)
+		fn(*it, arg);
+	VEC_FOREACH (&q->gated.at, it)
+		fn(*it, arg);
 }

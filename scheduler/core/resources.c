@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "scheduler/core/resources.h"
 
-#include <stdbool.h>
 #include <string.h>
 
 #include "common/codec/quantity.h"
@@ -29,163 +28,138 @@ static int64_t max64(int64_t a, int64_t b)
 	return a > b ? a : b;
 }
 
-void resources_deinit(struct resources *r)
+void resources_deinit(struct resources *r, struct symbols *s)
 {
 	for (size_t i = 0; i < r->n_scalars; i++)
-		free(r->scalars[i].name);
+		symbols_unref(s, r->scalars[i].name);
 	free(r->scalars);
 	*r = (struct resources){0};
 }
 
-static struct scalar *scalar_find(const struct resources *r, const char *name)
+static struct scalar *scalar_find(const struct resources *r, uint32_t name)
 {
 	for (size_t i = 0; i < r->n_scalars; i++)
-		if (!strcmp(r->scalars[i].name, name))
+		if (r->scalars[i].name == name)
 			return &r->scalars[i];
 	return NULL;
 }
 
-static struct scalar *scalar_get(struct resources *r, const char *name)
+static struct scalar *scalar_get(struct resources *r, struct symbols *s, uint32_t name)
 {
-	struct scalar *s = scalar_find(r, name);
-	if (s)
-		return s;
+	struct scalar *found = scalar_find(r, name);
+	if (found)
+		return found;
 	r->scalars = reallocarray(r->scalars, r->n_scalars + 1, sizeof(*r->scalars));
 	if (!r->scalars)
 		abort();
 	size_t at = r->n_scalars++;
-	for (; at > 0 && strcmp(r->scalars[at - 1].name, name) > 0; at--)
+	for (; at > 0 && r->scalars[at - 1].name > name; at--)
 		r->scalars[at] = r->scalars[at - 1];
-	r->scalars[at] = (struct scalar){.name = strdup(name)};
-	if (!r->scalars[at].name)
-		abort();
+	r->scalars[at] = (struct scalar){.name = name};
+	symbols_ref(s, name);
 	return &r->scalars[at];
 }
 
-int64_t resources_scalar(const struct resources *r, const char *name)
+int64_t resources_scalar(const struct resources *r, uint32_t name)
 {
-	const struct scalar *s = scalar_find(r, name);
-	return s ? s->amount : 0;
+	const struct scalar *found = scalar_find(r, name);
+	return found ? found->amount : 0;
 }
 
-void resources_copy(struct resources *to, const struct resources *from)
+bool resources_is_zero(const struct resources *r)
 {
-	*to = *from;
-	to->scalars = NULL;
-	to->n_scalars = 0;
-	for (size_t i = 0; i < from->n_scalars; i++)
-		scalar_get(to, from->scalars[i].name)->amount = from->scalars[i].amount;
+	for (size_t i = 0; i < r->n_scalars; i++)
+		if (r->scalars[i].amount)
+			return false;
+	return !r->milli_cpu && !r->memory && !r->ephemeral_storage;
 }
 
-void resources_set(struct resources *r, const char *name, const char *quantity)
+bool resources_equal(const struct resources *a, const struct resources *b)
+{
+	if (a->milli_cpu != b->milli_cpu || a->memory != b->memory || a->pods != b->pods ||
+	    a->ephemeral_storage != b->ephemeral_storage)
+		return false;
+	for (size_t i = 0; i < a->n_scalars; i++)
+		if (a->scalars[i].amount != resources_scalar(b, a->scalars[i].name))
+			return false;
+	for (size_t i = 0; i < b->n_scalars; i++)
+		if (b->scalars[i].amount != resources_scalar(a, b->scalars[i].name))
+			return false;
+	return true;
+}
+
+void resources_set(struct resources *r, struct symbols *s, const char *name, const char *quantity)
 {
 	struct quantity q = quantity_of(quantity);
-	if (!strcmp(name, "cpu"))
+	if (!strcmp(name, "cpu")) {
 		r->milli_cpu = quantity_milli(&q);
-	else if (!strcmp(name, "memory"))
+	} else if (!strcmp(name, "memory")) {
 		r->memory = quantity_value(&q);
-	else if (!strcmp(name, "ephemeral-storage"))
+	} else if (!strcmp(name, "ephemeral-storage")) {
 		r->ephemeral_storage = quantity_value(&q);
-	else if (!strcmp(name, "pods"))
+	} else if (!strcmp(name, "pods")) {
 		r->pods = quantity_value(&q);
-	else
-		scalar_get(r, name)->amount = quantity_value(&q);
+	} else {
+		uint32_t symbol = symbols_get(s, name);
+		scalar_get(r, s, symbol)->amount = quantity_value(&q);
+		symbols_unref(s, symbol);
+	}
 }
 
 typedef int64_t (*combine_fn)(int64_t, int64_t);
 
-static void combine(struct resources *to, const struct resources *from, combine_fn fn)
+static void combine(struct resources *to, const struct resources *from, struct symbols *s,
+                    combine_fn fn)
 {
 	to->milli_cpu = fn(to->milli_cpu, from->milli_cpu);
 	to->memory = fn(to->memory, from->memory);
 	to->ephemeral_storage = fn(to->ephemeral_storage, from->ephemeral_storage);
 	to->pods = fn(to->pods, from->pods);
 	for (size_t i = 0; i < from->n_scalars; i++) {
-		struct scalar *s = scalar_get(to, from->scalars[i].name);
-		s->amount = fn(s->amount, from->scalars[i].amount);
+		struct scalar *one = scalar_get(to, s, from->scalars[i].name);
+		one->amount = fn(one->amount, from->scalars[i].amount);
 	}
 }
 
-void resources_add(struct resources *to, const struct resources *from)
+/* Amounts that are back at nothing leave, so that names that nobody uses do not pile up. */
+static void drop_zeros(struct resources *r, struct symbols *s)
 {
-	combine(to, from, add_sat);
-}
-
-void resources_sub(struct resources *to, const struct resources *from)
-{
-	combine(to, from, sub_sat);
-}
-
-void resources_max(struct resources *to, const struct resources *from)
-{
-	combine(to, from, max64);
-}
-
-static void of_requirements(const CoreV1__ResourceRequirements *r, struct resources *ret)
-{
-	*ret = (struct resources){0};
-	for (size_t i = 0; r && i < r->n_requests; i++)
-		resources_set(ret, r->requests[i]->key,
-		              r->requests[i]->value ? r->requests[i]->value->string : "");
-}
-
-static bool is_sidecar(const CoreV1__Container *c)
-{
-	return c->restart_policy && !strcmp(c->restart_policy, "Always");
-}
-
-/* Init containers run one after the other beside the sidecars that were started before them. */
-static void init_peak(const CoreV1__PodSpec *spec, struct resources *sidecars,
-                      struct resources *peak)
-{
-	for (size_t i = 0; i < spec->n_init_containers; i++) {
-		struct resources one;
-		of_requirements(spec->init_containers[i]->resources, &one);
-		if (is_sidecar(spec->init_containers[i])) {
-			resources_add(sidecars, &one);
-			resources_max(peak, sidecars);
-		} else {
-			resources_add(&one, sidecars);
-			resources_max(peak, &one);
-		}
-		resources_deinit(&one);
+	size_t n = 0;
+	for (size_t i = 0; i < r->n_scalars; i++) {
+		if (r->scalars[i].amount)
+			r->scalars[n++] = r->scalars[i];
+		else
+			symbols_unref(s, r->scalars[i].name);
 	}
+	r->n_scalars = n;
 }
 
-/* Requests of the pod itself replace the sums of its containers. */
-static void pod_level(const CoreV1__ResourceRequirements *r, struct resources *ret)
+void resources_add(struct resources *to, const struct resources *from, struct symbols *s)
 {
-	for (size_t i = 0; r && i < r->n_requests; i++) {
-		const char *name = r->requests[i]->key;
-		if (!strcmp(name, "cpu") || !strcmp(name, "memory") ||
-		    !strncmp(name, "hugepages-", 10))
-			resources_set(ret, name,
-			              r->requests[i]->value ? r->requests[i]->value->string : "");
-	}
+	combine(to, from, s, add_sat);
 }
 
-void resources_of_pod(const CoreV1__PodSpec *spec, struct resources *ret)
+void resources_sub(struct resources *to, const struct resources *from, struct symbols *s)
 {
-	struct resources sidecars = {0}, peak = {0}, one;
-	*ret = (struct resources){0};
-	for (size_t i = 0; i < spec->n_containers; i++) {
-		of_requirements(spec->containers[i]->resources, &one);
-		resources_add(ret, &one);
-		resources_deinit(&one);
-	}
-	init_peak(spec, &sidecars, &peak);
-	resources_add(ret, &sidecars);
-	resources_max(ret, &peak);
-	pod_level(spec->resources, ret);
-	struct resources overhead = {0};
-	for (size_t i = 0; i < spec->n_overhead; i++)
-		resources_set(&overhead, spec->overhead[i]->key,
-		              spec->overhead[i]->value ? spec->overhead[i]->value->string : "");
-	resources_add(ret, &overhead);
-	ret->pods = 1;
-	resources_deinit(&overhead);
-	resources_deinit(&sidecars);
-	resources_deinit(&peak);
+	combine(to, from, s, sub_sat);
+	if (from->n_scalars)
+		drop_zeros(to, s);
+}
+
+void resources_copy(struct resources *to, const struct resources *from, struct symbols *s)
+{
+	*to = (struct resources){0};
+	combine(to, from, s, add_sat);
+}
+
+static void resources_max(struct resources *to, const struct resources *from, struct symbols *s)
+{
+	combine(to, from, s, max64);
+}
+
+static const char *text_of(const Quantity__Quantity *q)
+{
+	return q ? q->string : "";
 }
 
 static bool asks_for(const CoreV1__ResourceRequirements *r, const char *name)
@@ -196,18 +170,137 @@ static bool asks_for(const CoreV1__ResourceRequirements *r, const char *name)
 	return false;
 }
 
-void resources_nonzero(const CoreV1__PodSpec *spec, int64_t *ret_milli_cpu, int64_t *ret_memory)
+/* How requests are summed up. */
+struct summing {
+	const CoreV1__Pod *pod;
+	struct symbols *symbols;
+	bool nonzero; /* containers that name no cpu or memory count as something */
+};
+
+static void of_requirements(const struct summing *m, const CoreV1__ResourceRequirements *r,
+                            struct resources *ret)
+{
+	*ret = (struct resources){0};
+	for (size_t i = 0; r && i < r->n_requests; i++)
+		resources_set(ret, m->symbols, r->requests[i]->key, text_of(r->requests[i]->value));
+	if (m->nonzero && !asks_for(r, "cpu"))
+		ret->milli_cpu = DEFAULT_MILLI_CPU;
+	if (m->nonzero && !asks_for(r, "memory"))
+		ret->memory = DEFAULT_MEMORY;
+}
+
+static const CoreV1__ContainerStatus *status_of(const CoreV1__Pod *pod, const char *name)
+{
+	for (size_t i = 0; pod->status && name && i < pod->status->n_container_statuses; i++)
+		if (!strcmp(pod->status->container_statuses[i]->name, name))
+			return pod->status->container_statuses[i];
+	return NULL;
+}
+
+/* A resize that the node will never grant does not count. */
+static bool is_infeasible(const CoreV1__Pod *pod)
+{
+	for (size_t i = 0; i < pod->status->n_conditions; i++) {
+		const CoreV1__PodCondition *c = pod->status->conditions[i];
+		if (!strcmp(c->type, "PodResizePending") && !strcmp(c->reason, "Infeasible"))
+			return true;
+	}
+	return false;
+}
+
+static void of_container(const struct summing *m, const CoreV1__Container *c, struct resources *ret)
+{
+	of_requirements(m, c->resources, ret);
+	const CoreV1__ContainerStatus *st = status_of(m->pod, c->name);
+	if (!st || !st->resources)
+		return;
+	struct resources has = {0};
+	for (size_t i = 0; i < st->n_allocated_resources; i++)
+		resources_set(&has, m->symbols, st->allocated_resources[i]->key,
+		              text_of(st->allocated_resources[i]->value));
+	if (is_infeasible(m->pod) && st->n_allocated_resources) {
+		resources_deinit(ret, m->symbols);
+		*ret = (struct resources){0};
+	}
+	resources_max(ret, &has, m->symbols);
+	resources_deinit(&has, m->symbols);
+	for (size_t i = 0; i < st->resources->n_requests; i++)
+		resources_set(&has, m->symbols, st->resources->requests[i]->key,
+		              text_of(st->resources->requests[i]->value));
+	resources_max(ret, &has, m->symbols);
+	resources_deinit(&has, m->symbols);
+}
+
+static bool is_sidecar(const CoreV1__Container *c)
+{
+	return c->restart_policy && !strcmp(c->restart_policy, "Always");
+}
+
+/* Init containers run one after the other beside the sidecars that were started before them. */
+static void init_peak(const struct summing *m, struct resources *sidecars, struct resources *peak)
+{
+	const CoreV1__PodSpec *spec = m->pod->spec;
+	for (size_t i = 0; i < spec->n_init_containers; i++) {
+		struct resources one;
+		of_container(m, spec->init_containers[i], &one);
+		if (is_sidecar(spec->init_containers[i])) {
+			resources_add(sidecars, &one, m->symbols);
+			resources_max(peak, sidecars, m->symbols);
+		} else {
+			resources_add(&one, sidecars, m->symbols);
+			resources_max(peak, &one, m->symbols);
+		}
+		resources_deinit(&one, m->symbols);
+	}
+}
+
+/* Requests of the pod itself replace the sums of its containers. */
+static void pod_level(const struct summing *m, struct resources *ret)
+{
+	const CoreV1__ResourceRequirements *r = m->pod->spec->resources;
+	for (size_t i = 0; r && i < r->n_requests; i++) {
+		const char *name = r->requests[i]->key;
+		if (!strcmp(name, "cpu") || !strcmp(name, "memory") ||
+		    !strncmp(name, "hugepages-", 10))
+			resources_set(ret, m->symbols, name, text_of(r->requests[i]->value));
+	}
+}
+
+static void sum_up(const struct summing *m, struct resources *ret)
+{
+	const CoreV1__PodSpec *spec = m->pod->spec;
+	struct resources sidecars = {0}, peak = {0}, overhead = {0}, one;
+	*ret = (struct resources){0};
+	for (size_t i = 0; i < spec->n_containers; i++) {
+		of_container(m, spec->containers[i], &one);
+		resources_add(ret, &one, m->symbols);
+		resources_deinit(&one, m->symbols);
+	}
+	init_peak(m, &sidecars, &peak);
+	resources_add(ret, &sidecars, m->symbols);
+	resources_max(ret, &peak, m->symbols);
+	pod_level(m, ret);
+	for (size_t i = 0; i < spec->n_overhead; i++)
+		resources_set(&overhead, m->symbols, spec->overhead[i]->key,
+		              text_of(spec->overhead[i]->value));
+	resources_add(ret, &overhead, m->symbols);
+	resources_deinit(&overhead, m->symbols);
+	resources_deinit(&sidecars, m->symbols);
+	resources_deinit(&peak, m->symbols);
+}
+
+void resources_of_pod(const CoreV1__Pod *pod, struct symbols *s, struct resources *ret)
+{
+	sum_up(&(struct summing){pod, s, false}, ret);
+	ret->pods = 1;
+}
+
+void resources_nonzero(const CoreV1__Pod *pod, struct symbols *s, int64_t *ret_milli_cpu,
+                       int64_t *ret_memory)
 {
 	struct resources sum;
-	resources_of_pod(spec, &sum);
-	for (size_t i = 0; i < spec->n_containers; i++) {
-		const CoreV1__ResourceRequirements *r = spec->containers[i]->resources;
-		if (!asks_for(r, "cpu") && !asks_for(spec->resources, "cpu"))
-			sum.milli_cpu = add_sat(sum.milli_cpu, DEFAULT_MILLI_CPU);
-		if (!asks_for(r, "memory") && !asks_for(spec->resources, "memory"))
-			sum.memory = add_sat(sum.memory, DEFAULT_MEMORY);
-	}
+	sum_up(&(struct summing){pod, s, true}, &sum);
 	*ret_milli_cpu = sum.milli_cpu;
 	*ret_memory = sum.memory;
-	resources_deinit(&sum);
+	resources_deinit(&sum, s);
 }

@@ -1,111 +1,222 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* NodeAffinity: spec.nodeSelector and the required terms of spec.affinity.nodeAffinity; preferred
- * terms give their weight. */
+ * terms give their weight. The profile's addedAffinity counts for each pod on top. */
+#include <string.h>
+
 #include "scheduler/plugins/plugins.h"
 
-#include "scheduler/core/queue.h"
+struct args {
+	bool has_required;
+	struct node_terms required, preferred;
+};
 
-static bool parse_int(const char *text, int64_t *ret)
+/* Arguments */
+
+static void compile_requirements(const struct jvalue *list, struct symbol_refs *r, bool names,
+                                 struct requirement **ret, uint32_t *ret_n)
 {
-	char *end;
-	if (!text || !*text)
-		return false;
-	*ret = strtoll(text, &end, 10);
-	return !*end;
+	*ret_n = list ? list->n : 0;
+	*ret = arena_array(r->arena, struct requirement, *ret_n);
+	for (uint32_t i = 0; i < *ret_n; i++) {
+		const struct jvalue *one = jvalue_at(list, i), *values = jvalue_get(one, "values");
+		uint32_t n = jvalue_is(values, JVALUE_ARRAY) ? values->n : 0;
+		char **texts = arena_array(r->arena, char *, n);
+		for (uint32_t k = 0; k < n; k++)
+			texts[k] = arena_strdup(r->arena, jvalue_is(values->items[k], JVALUE_STRING)
+			                                      ? values->items[k]->str
+			                                      : "");
+		const char *key = jvalue_get_str(one, "key", "");
+		requirement_compile(r, key, jvalue_get_str(one, "operator", ""), texts, n,
+		                    &(*ret)[i]);
+		if (names && strcmp(key, "metadata.name") != 0)
+			(*ret)[i].op = SELECTOR_INVALID;
+	}
 }
 
-static bool among(const char *value, char *const *values, size_t n)
+static void compile_term(const struct jvalue *v, struct symbol_refs *r, struct node_term *ret)
 {
-	for (size_t i = 0; i < n; i++)
-		if (!strcmp(value, values[i]))
+	compile_requirements(jvalue_get(v, "matchExpressions"), r, false, &ret->labels,
+	                     &ret->n_labels);
+	compile_requirements(jvalue_get(v, "matchFields"), r, true, &ret->names, &ret->n_names);
+}
+
+static int parse_args(const struct jvalue *v, struct symbols *s, struct arena *a, const void **ret,
+                      struct err *err)
+{
+	(void)err;
+	struct args *args = arena_new(a, struct args);
+	struct symbol_refs r = {.symbols = s, .arena = a};
+	const struct jvalue *added = jvalue_get(v, "addedAffinity");
+	const struct jvalue *terms =
+	    jvalue_path(added, "requiredDuringSchedulingIgnoredDuringExecution.nodeSelectorTerms");
+	if (terms) {
+		args->has_required = true;
+		args->required =
+		    (struct node_terms){terms->n, arena_array(a, struct node_term, terms->n)};
+		for (uint32_t i = 0; i < terms->n; i++)
+			compile_term(jvalue_at(terms, i), &r, &args->required.at[i]);
+	}
+	terms = jvalue_get(added, "preferredDuringSchedulingIgnoredDuringExecution");
+	if (terms) {
+		args->preferred =
+		    (struct node_terms){terms->n, arena_array(a, struct node_term, terms->n)};
+		for (uint32_t i = 0; i < terms->n; i++) {
+			const struct jvalue *one = jvalue_at(terms, i);
+			compile_term(jvalue_get(one, "preference"), &r, &args->preferred.at[i]);
+			args->preferred.at[i].weight = (int32_t)jvalue_get_int(one, "weight", 0);
+		}
+	}
+	vec_deinit(&r.at); /* the symbols live as long as the profile */
+	*ret = args;
+	return 0;
+}
+
+/* Filter */
+
+static bool added_matches(const struct args *a, const struct node_spec *n, const struct symbols *s)
+{
+	if (!a || !a->has_required)
+		return true;
+	for (uint32_t i = 0; i < a->required.n; i++)
+		if (node_term_matches(&a->required.at[i], &n->labels, n->name, s))
 			return true;
 	return false;
 }
 
-/* One requirement against a value that may be absent (NULL). An unknown operator matches nothing.
- */
-static bool holds(const CoreV1__NodeSelectorRequirement *r, const char *value)
+static int name_cmp(const void *a, const void *b)
 {
-	const char *op = r->operator_ ? r->operator_ : "";
-	int64_t have, want;
-	if (!strcmp(op, "In"))
-		return value && among(value, r->values, r->n_values);
-	if (!strcmp(op, "NotIn"))
-		return !value || !among(value, r->values, r->n_values);
-	if (!strcmp(op, "Exists"))
-		return value != NULL;
-	if (!strcmp(op, "DoesNotExist"))
-		return value == NULL;
-	if (r->n_values != 1 || !parse_int(value, &have) || !parse_int(r->values[0], &want))
-		return false;
-	return !strcmp(op, "Gt") ? have > want : !strcmp(op, "Lt") ? have < want : false;
+	return strcmp(*(const char *const *)a, *(const char *const *)b);
 }
 
-/* All requirements of a term hold; a term without any matches nothing. */
-static bool term_matches(const CoreV1__NodeSelectorTerm *t, const struct node_info *node)
+static bool in_all(const struct node_term *t, uint32_t name)
 {
-	if (!t || (!t->n_match_expressions && !t->n_match_fields))
-		return false;
-	for (size_t i = 0; i < t->n_match_expressions; i++)
-		if (!holds(t->match_expressions[i], node_label(node, t->match_expressions[i]->key)))
-			return false;
-	for (size_t i = 0; i < t->n_match_fields; i++) {
-		const char *key = t->match_fields[i]->key;
-		if (!holds(t->match_fields[i],
-		           key && !strcmp(key, "metadata.name") ? node->name : NULL))
+	for (uint32_t i = 0; i < t->n_names; i++) {
+		bool found = t->names[i].op != SELECTOR_IN;
+		for (uint32_t k = 0; k < t->names[i].n && !found; k++)
+			found = t->names[i].values[k] == name;
+		if (!found)
 			return false;
 	}
 	return true;
 }
 
-static bool required_matches(const CoreV1__PodSpec *spec, const struct node_info *node)
+static const struct requirement *first_in(const struct node_term *t)
 {
-	for (size_t i = 0; i < spec->n_node_selector; i++) {
-		const char *have = node_label(node, spec->node_selector[i]->key);
-		if (!have || strcmp(have, spec->node_selector[i]->value))
-			return false;
+	for (uint32_t i = 0; i < t->n_names; i++)
+		if (t->names[i].op == SELECTOR_IN)
+			return &t->names[i];
+	return NULL;
+}
+
+/* Terms that all name their nodes limit the search to these. */
+static enum status_code pre_filter(const struct plugin_call *c, struct node_subset *subset,
+                                   struct reasons *why)
+{
+	const struct pod_info *p = c->pod;
+	const struct args *args = c->args;
+	if (!p->has_required_node_terms && !p->node_selector.n && !(args && args->has_required))
+		return STATUS_SKIP;
+	size_t n = 0, cap = 0;
+	for (uint32_t i = 0; i < p->node_required.n; i++) {
+		const struct requirement *in = first_in(&p->node_required.at[i]);
+		if (!in)
+			return STATUS_SUCCESS;
+		cap += in->n;
 	}
-	const CoreV1__NodeAffinity *affinity =
-	    spec->affinity ? spec->affinity->node_affinity : NULL;
-	const CoreV1__NodeSelector *required =
-	    affinity ? affinity->required_during_scheduling_ignored_during_execution : NULL;
-	if (!required)
-		return true;
-	for (size_t i = 0; i < required->n_node_selector_terms; i++)
-		if (term_matches(required->node_selector_terms[i], node))
-			return true;
-	return false;
+	if (!p->node_required.n)
+		return STATUS_SUCCESS;
+	const char **names = arena_array(c->arena, const char *, cap);
+	for (uint32_t i = 0; i < p->node_required.n; i++) {
+		const struct requirement *in = first_in(&p->node_required.at[i]);
+		for (uint32_t k = 0; k < in->n; k++)
+			if (in_all(&p->node_required.at[i], in->values[k]))
+				names[n++] = symbols_text(c->symbols, in->values[k]);
+	}
+	if (!n) {
+		reasons_add(why, "pod affinity terms conflict");
+		return STATUS_UNRESOLVABLE;
+	}
+	qsort(names, n, sizeof(*names), name_cmp);
+	size_t kept = 0;
+	for (size_t i = 0; i < n; i++)
+		if (!kept || strcmp(names[kept - 1], names[i]) != 0)
+			names[kept++] = names[i];
+	*subset = (struct node_subset){true, kept, names};
+	return STATUS_SUCCESS;
 }
 
-static enum filter_code filter(const struct cycle_pod *pod, const struct node_info *node,
-                               struct filter_reasons *why)
+static enum status_code filter(const struct plugin_call *c, const struct node_info *n,
+                               struct reasons *why)
 {
-	if (required_matches(pod->pod->spec, node))
-		return FILTER_FITS;
-	filter_reason(why, "node(s) didn't match Pod's node affinity/selector");
-	return FILTER_UNRESOLVABLE;
+	if (!added_matches(c->args, n->spec, c->symbols)) {
+		reasons_add(why, "node(s) didn't match scheduler-enforced node affinity");
+		return STATUS_UNRESOLVABLE;
+	}
+	if (node_matches_pod(n->spec, c->pod))
+		return STATUS_SUCCESS;
+	reasons_add(why, "node(s) didn't match Pod's node affinity/selector");
+	return STATUS_UNRESOLVABLE;
 }
 
-static int64_t score(const struct cycle_pod *pod, const struct node_info *node)
+/* Score */
+
+static enum status_code pre_score(const struct plugin_call *c, struct node_info *const *nodes,
+                                  size_t n)
 {
-	const CoreV1__Affinity *a = pod->pod->spec->affinity;
-	const CoreV1__NodeAffinity *n = a ? a->node_affinity : NULL;
+	(void)nodes;
+	(void)n;
+	const struct args *args = c->args;
+	return c->pod->node_preferred.n || (args && args->preferred.n) ? STATUS_SUCCESS
+	                                                               : STATUS_SKIP;
+}
+
+static int64_t sum_of(const struct node_terms *t, const struct node_spec *n,
+                      const struct symbols *s)
+{
 	int64_t sum = 0;
-	for (size_t i = 0; n && i < n->n_preferred_during_scheduling_ignored_during_execution;
-	     i++) {
-		const CoreV1__PreferredSchedulingTerm *t =
-		    n->preferred_during_scheduling_ignored_during_execution[i];
-		if (term_matches(t->preference, node))
-			sum += t->weight;
-	}
+	for (uint32_t i = 0; i < t->n; i++)
+		if (node_term_matches(&t->at[i], &n->labels, n->name, s))
+			sum += t->at[i].weight;
 	return sum;
 }
 
+static int64_t score(const struct plugin_call *c, const struct node_info *n)
+{
+	const struct args *args = c->args;
+	int64_t sum = sum_of(&c->pod->node_preferred, n->spec, c->symbols);
+	return sum + (args ? sum_of(&args->preferred, n->spec, c->symbols) : 0);
+}
+
+static void normalize(const struct plugin_call *c, struct node_info *const *nodes, int64_t *scores,
+                      size_t n)
+{
+	(void)c;
+	(void)nodes;
+	scores_normalize(scores, n, false);
+}
+
+static bool matches(const struct hint_call *c, const struct node_spec *n)
+{
+	return added_matches(c->args, n, c->symbols) && node_matches_pod(n, c->pod);
+}
+
+static enum hint on_node(const struct hint_call *c, const struct event *e)
+{
+	bool was = e->old_node && matches(c, e->old_node);
+	return !was && matches(c, e->node) ? HINT_QUEUE : HINT_SKIP;
+}
+
+static const struct plugin_event events[] = {
+    {EVENT_NODE_ADD | EVENT_NODE_LABEL, on_node}, {EVENT_POD_SPEC, NULL}, {0}};
+
 const struct plugin plugin_node_affinity = {
     .name = "NodeAffinity",
-    .filter = filter,
-    .score = score,
-    .normalize = SCORE_NORMALIZE,
     .weight = 2,
-    .help = QUEUE_NODE_ADD | QUEUE_NODE_LABEL | QUEUE_POD_UPDATE,
+    .parse_args = parse_args,
+    .pre_filter = pre_filter,
+    .filter = filter,
+    .pre_score = pre_score,
+    .score = score,
+    .normalize = normalize,
+    .events = events,
 };

@@ -1,18 +1,24 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* NodeName: a pod that names its node fits there only. */
+#include <string.h>
+
 #include "scheduler/plugins/plugins.h"
 
-#include "scheduler/core/queue.h"
-
-static enum filter_code filter(const struct cycle_pod *pod, const struct node_info *node,
-                               struct filter_reasons *why)
+static enum status_code filter(const struct plugin_call *c, const struct node_info *n,
+                               struct reasons *why)
 {
-	const char *name = pod->pod->spec->node_name;
-	if (!name || !*name || !strcmp(name, node->name))
-		return FILTER_FITS;
-	filter_reason(why, "node(s) didn't match the requested node name");
-	return FILTER_UNRESOLVABLE;
+	if (!*c->pod->node_name || !strcmp(c->pod->node_name, n->name))
+		return STATUS_SUCCESS;
+	reasons_add(why, "node(s) didn't match the requested node name");
+	return STATUS_UNRESOLVABLE;
 }
 
-const struct plugin plugin_node_name = {
-    .name = "NodeName", .filter = filter, .help = QUEUE_NODE_ADD};
+static enum hint on_node(const struct hint_call *c, const struct event *e)
+{
+	bool same = !*c->pod->node_name || !strcmp(c->pod->node_name, e->node->name_text);
+	return same ? HINT_QUEUE : HINT_SKIP;
+}
+
+static const struct plugin_event events[] = {{EVENT_NODE_ADD, on_node}, {0}};
+
+const struct plugin plugin_node_name = {.name = "NodeName", .filter = filter, .events = events};

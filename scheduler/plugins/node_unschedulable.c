@@ -2,19 +2,38 @@
 /* NodeUnschedulable: a cordoned node takes only pods that tolerate the taint of that name. */
 #include "scheduler/plugins/plugins.h"
 
-#include "scheduler/core/queue.h"
-
-static enum filter_code filter(const struct cycle_pod *pod, const struct node_info *node,
-                               struct filter_reasons *why)
+static bool refuses(const struct node_spec *n, const struct pod_info *p, const struct symbols *s)
 {
-	if (!node->unschedulable ||
-	    tolerates(pod->pod->spec, "node.kubernetes.io/unschedulable", "", "NoSchedule"))
-		return FILTER_FITS;
-	filter_reason(why, "node(s) were unschedulable");
-	return FILTER_UNRESOLVABLE;
+	if (!n->unschedulable)
+		return false;
+	/* Who tolerates the key has interned it, so that an unknown key is not tolerated by name.
+	 */
+	const struct taint t = {
+	    .key = symbols_find(s, "node.kubernetes.io/unschedulable"),
+	    .value = symbols_find(s, ""),
+	    .effect = EFFECT_NO_SCHEDULE,
+	};
+	return !pod_tolerates(p, &t);
 }
 
-const struct plugin plugin_node_unschedulable = {.name = "NodeUnschedulable",
-                                                 .filter = filter,
-                                                 .help = QUEUE_NODE_ADD | QUEUE_NODE_TAINT |
-                                                         QUEUE_POD_UPDATE};
+static enum status_code filter(const struct plugin_call *c, const struct node_info *n,
+                               struct reasons *why)
+{
+	if (!refuses(n->spec, c->pod, c->symbols))
+		return STATUS_SUCCESS;
+	reasons_add(why, "node(s) were unschedulable");
+	return STATUS_UNRESOLVABLE;
+}
+
+static enum hint on_node(const struct hint_call *c, const struct event *e)
+{
+	if (refuses(e->node, c->pod, c->symbols))
+		return HINT_SKIP;
+	return !e->old_node || e->old_node->unschedulable ? HINT_QUEUE : HINT_SKIP;
+}
+
+static const struct plugin_event events[] = {
+    {EVENT_NODE_ADD | EVENT_NODE_TAINT, on_node}, {EVENT_POD_TOLERATION, NULL}, {0}};
+
+const struct plugin plugin_node_unschedulable = {
+    .name = "NodeUnschedulable", .filter = filter, .events = events};

@@ -3,59 +3,49 @@
  * with fewer untolerated PreferNoSchedule taints are better. */
 #include "scheduler/plugins/plugins.h"
 
-#include "scheduler/core/queue.h"
+enum { REPELS = EFFECT_NO_SCHEDULE | EFFECT_NO_EXECUTE };
 
-static bool covers(const CoreV1__Toleration *t, const char *key, const char *value,
-                   const char *effect)
+static enum status_code filter(const struct plugin_call *c, const struct node_info *n,
+                               struct reasons *why)
 {
-	if (t->effect && *t->effect && strcmp(t->effect, effect))
-		return false;
-	bool exists = t->operator_ && !strcmp(t->operator_, "Exists");
-	if (!t->key || !*t->key)
-		return exists;
-	return !strcmp(t->key, key) && (exists || !strcmp(t->value ? t->value : "", value));
+	if (!node_untolerated(n->spec, c->pod, REPELS))
+		return STATUS_SUCCESS;
+	reasons_add(why, "node(s) had untolerated taint(s)");
+	return STATUS_UNRESOLVABLE;
 }
 
-bool tolerates(const CoreV1__PodSpec *spec, const char *key, const char *value, const char *effect)
+/* The number of taints that speak against the node. */
+static int64_t score(const struct plugin_call *c, const struct node_info *n)
 {
-	for (size_t i = 0; i < spec->n_tolerations; i++)
-		if (covers(spec->tolerations[i], key, value, effect))
-			return true;
-	return false;
+	int64_t against = 0;
+	for (uint32_t i = 0; i < n->spec->n_taints; i++)
+		against += n->spec->taints[i].effect == EFFECT_PREFER_NO_SCHEDULE &&
+		           !pod_tolerates(c->pod, &n->spec->taints[i]);
+	return against;
 }
 
-static enum filter_code filter(const struct cycle_pod *pod, const struct node_info *node,
-                               struct filter_reasons *why)
+static void normalize(const struct plugin_call *c, struct node_info *const *nodes, int64_t *scores,
+                      size_t n)
 {
-	for (size_t i = 0; i < node->n_taints; i++) {
-		const struct taint *t = &node->taints[i];
-		if (strcmp(t->effect, "NoSchedule") && strcmp(t->effect, "NoExecute"))
-			continue;
-		if (tolerates(pod->pod->spec, t->key, t->value, t->effect))
-			continue;
-		filter_reason(why, "node(s) had untolerated taint(s)");
-		return FILTER_UNRESOLVABLE;
-	}
-	return FILTER_FITS;
+	(void)c;
+	(void)nodes;
+	scores_normalize(scores, n, true);
 }
 
-/* The number of taints that speak against the node; normalized in reverse. */
-static int64_t score(const struct cycle_pod *pod, const struct node_info *node)
+static enum hint on_node(const struct hint_call *c, const struct event *e)
 {
-	int64_t n = 0;
-	for (size_t i = 0; i < node->n_taints; i++) {
-		const struct taint *t = &node->taints[i];
-		n += !strcmp(t->effect, "PreferNoSchedule") &&
-		     !tolerates(pod->pod->spec, t->key, t->value, t->effect);
-	}
-	return n;
+	bool was = e->old_node && !node_untolerated(e->old_node, c->pod, REPELS);
+	return !was && !node_untolerated(e->node, c->pod, REPELS) ? HINT_QUEUE : HINT_SKIP;
 }
+
+static const struct plugin_event events[] = {
+    {EVENT_NODE_ADD | EVENT_NODE_TAINT, on_node}, {EVENT_POD_TOLERATION, NULL}, {0}};
 
 const struct plugin plugin_taint_toleration = {
     .name = "TaintToleration",
+    .weight = 3,
     .filter = filter,
     .score = score,
-    .normalize = SCORE_NORMALIZE_REVERSE,
-    .weight = 3,
-    .help = QUEUE_NODE_ADD | QUEUE_NODE_TAINT | QUEUE_POD_UPDATE,
+    .normalize = normalize,
+    .events = events,
 };
