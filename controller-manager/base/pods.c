@@ -21,6 +21,20 @@ void pod_control_deinit(struct pod_control *c)
 {
 	recorder_free(c->recorder);
 	expect_deinit(&c->expect);
+	MAP_FOREACH (&c->failures, it)
+		free(it->value);
+	map_deinit(&c->failures);
+}
+
+const char *pod_control_failure(const struct pod_control *c, const MetaV1__ObjectMeta *owner)
+{
+	return map_get_str(&c->failures, owner->uid);
+}
+
+void pod_control_forget(struct pod_control *c, const char *owner_uid)
+{
+	expect_forget(&c->expect, owner_uid);
+	free(map_del_str(&c->failures, owner_uid));
 }
 
 struct recorder_ref pod_control_ref(const struct pod_control *c, const MetaV1__ObjectMeta *owner)
@@ -135,13 +149,14 @@ static void on_made(const struct client_result *r, void *arg)
 	if (r->code == ERR_OK) {
 		struct meta_peek m = {0};
 		b->done_n++;
-		b->c->made++;
+		free(map_del_str(&b->c->failures, b->uid));
 		if (meta_peek(r->object, &m))
 			recorder_event(b->c->recorder, &ref, false, "SuccessfulCreate", NULL,
 			               "Created pod: %.*s", SLICE_FMT(m.name));
 	} else {
 		expect_created(&b->c->expect, b->uid);
 		b->failed = true;
+		free(map_put_str(&b->c->failures, b->uid, heap_strdup(r->message)));
 		/* A namespace that is going away refuses pods: nothing to tell or to try again. */
 		if (r->code != ERR_FORBIDDEN || !strstr(r->message, "being terminated")) {
 			work_answer(b->work, r);
@@ -204,7 +219,6 @@ static void on_removed(const struct client_result *r, void *arg)
 	struct recorder_ref ref = ref_of(b);
 	if (r->code == ERR_OK) {
 		b->done_n++;
-		b->c->removed++;
 		recorder_event(b->c->recorder, &ref, false, "SuccessfulDelete", NULL,
 		               "Deleted pod: %s", x->name);
 	} else {

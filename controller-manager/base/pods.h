@@ -14,7 +14,7 @@ struct pod_control {
 	struct recorder *recorder;
 	const char *api_version, *kind; /* of the owners */
 	struct expectations expect;
-	size_t made, removed; /* calls of all time that went well */
+	struct map failures; /* owner uid -> why its last pod could not be made */
 };
 
 void pod_control_init(struct pod_control *c, struct manager *m, const char *account,
@@ -22,6 +22,10 @@ void pod_control_init(struct pod_control *c, struct manager *m, const char *acco
 void pod_control_deinit(struct pod_control *c);
 
 struct recorder_ref pod_control_ref(const struct pod_control *c, const MetaV1__ObjectMeta *owner);
+/* Why the owner's last pod could not be made; NULL when it could. */
+const char *pod_control_failure(const struct pod_control *c, const MetaV1__ObjectMeta *owner);
+/* The owner is gone. */
+void pod_control_forget(struct pod_control *c, const char *owner_uid);
 bool pod_control_pending(struct pod_control *c, const MetaV1__ObjectMeta *owner);
 /* What informer handlers of pods tell. */
 void pod_control_seen(struct pod_control *c, const struct informer_object *pod);

@@ -194,19 +194,37 @@ static bool annotations_differ(const MetaV1__ObjectMeta *x, const MetaV1__Object
 	return false;
 }
 
+/* A set that is rolled back to gets a new revision and remembers the ones that it had. */
+static void set_revision(MetaV1__ObjectMeta *meta, struct arena *a, const char *revision)
+{
+	const char *was = meta_annotation(meta, ANNOTATION("revision"));
+	const char *history = meta_annotation(meta, ANNOTATION("revision-history"));
+	if (was && *was)
+		meta_set_annotation(meta, a, ANNOTATION("revision-history"),
+		                    history && *history ? arena_printf(a, "%s,%s", history, was)
+		                                        : was);
+	meta_set_annotation(meta, a, ANNOTATION("revision"), revision);
+}
+
 static void scale_set(struct deployments *s, struct work *w, const AppsV1__Deployment *d,
                       const struct deployment_scale *to, struct arena *a)
 {
 	AppsV1__ReplicaSet rs = *to->set;
 	AppsV1__ReplicaSetSpec spec = *rs.spec;
 	rs.metadata = arena_memdup(a, rs.metadata, sizeof(*rs.metadata));
+	if (to->newest) {
+		copy_annotations(d, rs.metadata, a);
+		spec.has_min_ready_seconds = 1;
+		spec.min_ready_seconds = d->spec->min_ready_seconds;
+	}
 	annotate_numbers(d, rs.metadata, a);
 	if (to->revision)
-		meta_set_annotation(rs.metadata, a, ANNOTATION("revision"), to->revision);
+		set_revision(rs.metadata, a, to->revision);
 	spec.has_replicas = 1;
 	spec.replicas = to->replicas;
 	rs.spec = &spec;
-	if (!to->scaled && !annotations_differ(rs.metadata, to->set->metadata))
+	if (!to->scaled && spec.min_ready_seconds == to->set->spec->min_ready_seconds &&
+	    !annotations_differ(rs.metadata, to->set->metadata))
 		return;
 	write_set(s, w, &rs, false);
 	struct recorder_ref ref = ref_of(d);

@@ -387,7 +387,7 @@ static void on_job_update(const struct informer_object *old, const struct inform
 static void on_job_delete(const struct informer_object *old, void *arg)
 {
 	struct jobs *s = arg;
-	expect_forget(&s->control.expect, old->uid);
+	pod_control_forget(&s->control, old->uid);
 	free(map_del_str(&s->memories, old->uid));
 	look_after_pods(s, old);
 }

@@ -85,7 +85,8 @@ static void process(struct workqueue *q, const char *key, void *arg)
 	struct replicaset_plan plan;
 	struct replicaset_input in = {.rs = rs,
 	                              .now_s = clock_real_ns() / 1000000000,
-	                              .expecting = pod_control_pending(&s->control, rs->metadata)};
+	                              .expecting = pod_control_pending(&s->control, rs->metadata),
+	                              .failure = pod_control_failure(&s->control, rs->metadata)};
 	in.n_pods = claim_pods(s, w, rs, &a, &pods);
 	in.pods = pods;
 	replicaset_plan(&in, &a, &plan);
@@ -115,7 +116,7 @@ static void on_set_update(const struct informer_object *old, const struct inform
 static void on_set_delete(const struct informer_object *old, void *arg)
 {
 	struct replicasets *s = arg;
-	expect_forget(&s->control.expect, old->uid);
+	pod_control_forget(&s->control, old->uid);
 	workqueue_add(s->queue, old->key);
 }
 

@@ -145,6 +145,8 @@ static void plan_new_set(struct planner *p, bool make)
 	int64_t revision = next_revision(p);
 	if (p->newest) {
 		int64_t have = revision_of(p->newest->metadata);
+		/* Its annotations follow those of the Deployment, such as the cause of a change. */
+		entry(p, p->newest)->newest = true;
 		if (have < revision)
 			entry(p, p->newest)->revision =
 			    arena_printf(p->arena, "%lld", (long long)revision);
@@ -305,6 +307,13 @@ static void annotate_all(struct planner *p)
 
 /* History */
 
+static int revision_cmp(const void *x, const void *y)
+{
+	int64_t a = revision_of((*(const AppsV1__ReplicaSet *const *)x)->metadata);
+	int64_t b = revision_of((*(const AppsV1__ReplicaSet *const *)y)->metadata);
+	return a != b ? (a < b ? -1 : 1) : age_cmp(x, y);
+}
+
 static void plan_cleanup(struct planner *p)
 {
 	if (!p->d->spec->has_revision_history_limit)
@@ -315,6 +324,7 @@ static void plan_cleanup(struct planner *p)
 		return;
 	size_t excess = p->n_old - limit;
 	p->out->remove = arena_array(p->arena, const AppsV1__ReplicaSet *, excess);
+	qsort(p->old, p->n_old, sizeof(*p->old), revision_cmp);
 	for (size_t i = 0; i < excess; i++) {
 		const AppsV1__ReplicaSet *rs = p->old[i];
 		if (!rs->status->replicas && !desired_of(rs) && !rs->metadata->deletion_timestamp &&

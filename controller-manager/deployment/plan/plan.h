@@ -20,6 +20,7 @@ struct deployment_scale {
 	const AppsV1__ReplicaSet *set;
 	int32_t replicas;
 	const char *revision; /* to annotate; NULL: as it is */
+	bool newest;          /* it takes over annotations and minReadySeconds */
 	bool scaled;          /* the number differs: an event is told */
 	bool up;
 };

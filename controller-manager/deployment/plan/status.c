@@ -137,12 +137,39 @@ static void set_progressing(struct writer *w, const AppsV1__ReplicaSet *newest,
 		wait_for_deadline(w, now, what, ret);
 }
 
+static const AppsV1__ReplicaSetCondition *failure_of(const AppsV1__ReplicaSet *rs)
+{
+	for (size_t i = 0; i < rs->status->n_conditions; i++)
+		if (!strcmp(rs->status->conditions[i]->type, "ReplicaFailure"))
+			return rs->status->conditions[i];
+	return NULL;
+}
+
+/* Pods that a set could not make: of the newest one first. */
+static void set_failure(struct writer *w, const AppsV1__ReplicaSet *newest)
+{
+	const AppsV1__ReplicaSetCondition *c = newest ? failure_of(newest) : NULL;
+	for (size_t i = 0; i < w->in->n_sets && !c; i++)
+		c = failure_of(w->in->sets[i]);
+	if (c) {
+		set(w, "ReplicaFailure", c->status, c->reason, c->message);
+		return;
+	}
+	size_t n = 0;
+	for (size_t i = 0; i < w->s->n_conditions; i++)
+		if (strcmp(w->s->conditions[i]->type, "ReplicaFailure"))
+			w->s->conditions[n++] = w->s->conditions[i];
+	w->s->n_conditions = n;
+}
+
 static bool same(const AppsV1__DeploymentStatus *x, const AppsV1__DeploymentStatus *y)
 {
 	if (x->observed_generation != y->observed_generation || x->replicas != y->replicas ||
 	    x->updated_replicas != y->updated_replicas || x->ready_replicas != y->ready_replicas ||
 	    x->available_replicas != y->available_replicas ||
 	    x->unavailable_replicas != y->unavailable_replicas ||
+	    x->has_terminating_replicas != y->has_terminating_replicas ||
+	    (x->has_terminating_replicas && x->terminating_replicas != y->terminating_replicas) ||
 	    x->n_conditions != y->n_conditions)
 		return false;
 	for (size_t i = 0; i < x->n_conditions; i++)
@@ -160,7 +187,7 @@ void plan_status(const struct deployment_input *in, const AppsV1__ReplicaSet *ne
 	struct totals t = totals_of(in);
 	int32_t surge, unavailable;
 	deployment_limits(in->d, &surge, &unavailable);
-	s->conditions = arena_array(a, AppsV1__DeploymentCondition *, old->n_conditions + 2);
+	s->conditions = arena_array(a, AppsV1__DeploymentCondition *, old->n_conditions + 3);
 	for (size_t i = 0; i < old->n_conditions; i++)
 		s->conditions[i] = old->conditions[i];
 	s->has_observed_generation = s->has_replicas = s->has_updated_replicas = 1;
@@ -170,6 +197,13 @@ void plan_status(const struct deployment_input *in, const AppsV1__ReplicaSet *ne
 	s->updated_replicas = newest ? newest->status->replicas : 0;
 	s->ready_replicas = t.ready;
 	s->available_replicas = t.available;
+	s->has_terminating_replicas = 1;
+	s->terminating_replicas = 0;
+	for (size_t i = 0; i < in->n_sets; i++) {
+		/* Unknown of one set, unknown of all. */
+		s->has_terminating_replicas &= in->sets[i]->status->has_terminating_replicas;
+		s->terminating_replicas += in->sets[i]->status->terminating_replicas;
+	}
 	s->unavailable_replicas = t.desired > t.available ? t.desired - t.available : 0;
 	if (t.available >= wanted(&w) - unavailable)
 		set(&w, "Available", "True", "MinimumReplicasAvailable",
@@ -178,6 +212,7 @@ void plan_status(const struct deployment_input *in, const AppsV1__ReplicaSet *ne
 		set(&w, "Available", "False", "MinimumReplicasUnavailable",
 		    "Deployment does not have minimum availability.");
 	set_progressing(&w, newest, ret);
+	set_failure(&w, newest);
 	ret->status = s;
 	ret->status_differs = !same(s, old);
 }

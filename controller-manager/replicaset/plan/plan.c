@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "common/base/map.h"
+#include "controller-manager/base/plan/meta.h"
 #include "controller-manager/base/plan/pods.h"
 #include "proto/meta_labels.h"
 
@@ -37,8 +38,43 @@ static bool fully_labeled(const AppsV1__ReplicaSet *rs, const CoreV1__Pod *pod)
 	return true;
 }
 
+/* The condition ReplicaFailure while pods are missing that could not be made. */
+static bool plan_failure(const struct replicaset_input *in, bool missing, struct arena *a,
+                         AppsV1__ReplicaSetStatus *s)
+{
+	AppsV1__ReplicaSetCondition **list =
+	    arena_array(a, AppsV1__ReplicaSetCondition *, s->n_conditions + 1);
+	bool had = false, has = in->failure && missing;
+	size_t n = 0;
+	for (size_t i = 0; i < s->n_conditions; i++) {
+		bool is = !strcmp(s->conditions[i]->type, "ReplicaFailure");
+		had |= is;
+		if (!is || has)
+			list[n++] = s->conditions[i];
+	}
+	if (has && !had) {
+		AppsV1__ReplicaSetCondition *c = arena_new(a, AppsV1__ReplicaSetCondition);
+		*c = (AppsV1__ReplicaSetCondition)APPS_V1__REPLICA_SET_CONDITION__INIT;
+		c->type = arena_strdup(a, "ReplicaFailure");
+		c->status = arena_strdup(a, "True");
+		c->reason = arena_strdup(a, "FailedCreate");
+		c->message = arena_strdup(a, in->failure);
+		c->last_transition_time = meta_time(a, in->now_s);
+		list[n++] = c;
+	}
+	s->conditions = list;
+	s->n_conditions = n;
+	return had != has;
+}
+
+static size_t wanted(const struct replicaset_input *in)
+{
+	const AppsV1__ReplicaSetSpec *spec = in->rs->spec;
+	return spec->has_replicas && spec->replicas > 0 ? (size_t)spec->replicas : 0;
+}
+
 static void count_status(const struct replicaset_input *in, const CoreV1__Pod **active, size_t n,
-                         struct replicaset_plan *ret)
+                         struct arena *a, struct replicaset_plan *ret)
 {
 	const AppsV1__ReplicaSetStatus *old = in->rs->status;
 	AppsV1__ReplicaSetStatus *s = &ret->status;
@@ -48,6 +84,11 @@ static void count_status(const struct replicaset_input *in, const CoreV1__Pod **
 	s->replicas = (int32_t)n;
 	s->fully_labeled_replicas = s->ready_replicas = s->available_replicas = 0;
 	s->observed_generation = in->rs->metadata->generation;
+	s->has_terminating_replicas = 1;
+	s->terminating_replicas = 0;
+	for (size_t i = 0; i < in->n_pods; i++)
+		s->terminating_replicas +=
+		    in->pods[i]->metadata->deletion_timestamp && !pod_has_ended(in->pods[i]);
 	for (size_t i = 0; i < n; i++) {
 		int64_t at = 0;
 		s->fully_labeled_replicas += fully_labeled(in->rs, active[i]);
@@ -59,10 +100,13 @@ static void count_status(const struct replicaset_input *in, const CoreV1__Pod **
 		else if (at && (!ret->recheck_s || at < ret->recheck_s))
 			ret->recheck_s = at;
 	}
-	ret->status_differs = s->replicas != old->replicas ||
+	bool condition = plan_failure(in, n < wanted(in), a, s);
+	ret->status_differs = condition || s->replicas != old->replicas ||
 	                      s->fully_labeled_replicas != old->fully_labeled_replicas ||
 	                      s->ready_replicas != old->ready_replicas ||
 	                      s->available_replicas != old->available_replicas ||
+	                      s->has_terminating_replicas != old->has_terminating_replicas ||
+	                      s->terminating_replicas != old->terminating_replicas ||
 	                      s->observed_generation != old->observed_generation;
 }
 
@@ -75,10 +119,8 @@ void replicaset_plan(const struct replicaset_input *in, struct arena *a,
 	for (size_t i = 0; i < in->n_pods; i++)
 		if (pod_is_active(in->pods[i]))
 			active[n++] = in->pods[i];
-	count_status(in, active, n, ret);
-	size_t want = in->rs->spec->has_replicas && in->rs->spec->replicas > 0
-	                  ? (size_t)in->rs->spec->replicas
-	                  : 0;
+	count_status(in, active, n, a, ret);
+	size_t want = wanted(in);
 	if (in->expecting || in->rs->metadata->deletion_timestamp)
 		return;
 	if (n < want)

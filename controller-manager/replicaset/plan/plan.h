@@ -15,6 +15,7 @@ struct replicaset_input {
 	int64_t now_s;
 	/* Writes of before that the pods do not show yet: nothing is made or deleted meanwhile. */
 	bool expecting;
+	const char *failure; /* why a pod could not be made; NULL: it could */
 };
 
 struct replicaset_plan {

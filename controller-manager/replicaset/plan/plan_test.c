@@ -145,6 +145,7 @@ static void test_counts(void **state)
 	assert_int_equal(w->plan.status.replicas, 3);
 	assert_int_equal(w->plan.status.ready_replicas, 2);
 	assert_int_equal(w->plan.status.available_replicas, 1);
+	assert_int_equal(w->plan.status.terminating_replicas, 1);
 	assert_int_equal(w->plan.recheck_s, NOW_S + 20);
 	assert_true(w->plan.status_differs);
 }
@@ -163,6 +164,25 @@ static void test_holds_still(void **state)
 	assert_int_equal(w->plan.create, 0);
 }
 
+static void test_failure(void **state)
+{
+	struct world *w = *state;
+	w->in.failure = "exceeded quota";
+	plan(w, 1);
+	assert_true(w->plan.status_differs);
+	assert_int_equal(w->plan.status.n_conditions, 1);
+	assert_string_equal(w->plan.status.conditions[0]->reason, "FailedCreate");
+	assert_string_equal(w->plan.status.conditions[0]->message, "exceeded quota");
+	AppsV1__ReplicaSetStatus written = w->plan.status;
+	w->rs->status = &written;
+	plan(w, 1);
+	assert_false(w->plan.status_differs);
+	w->in.failure = NULL;
+	plan(w, 1);
+	assert_true(w->plan.status_differs);
+	assert_int_equal(w->plan.status.n_conditions, 0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -170,6 +190,7 @@ int main(void)
 	    cmocka_unit_test_setup_teardown(test_crowded_nodes_first, set_up, tear_down),
 	    cmocka_unit_test_setup_teardown(test_counts, set_up, tear_down),
 	    cmocka_unit_test_setup_teardown(test_holds_still, set_up, tear_down),
+	    cmocka_unit_test_setup_teardown(test_failure, set_up, tear_down),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
