@@ -172,12 +172,24 @@ class Node(threading.Thread):
             {'type': 'Ready', 'status': 'True', 'reason': 'KubeletReady',
              'lastHeartbeatTime': self.now(), 'lastTransitionTime': self.now()}]}}, STRATEGIC)
 
+    @staticmethod
+    def target(pod):
+        """The node that affinity names, as pods of daemons have it."""
+        try:
+            return pod['spec']['affinity']['nodeAffinity'][
+                'requiredDuringSchedulingIgnoredDuringExecution']['nodeSelectorTerms'][0][
+                    'matchFields'][0]['values'][0]
+        except KeyError:
+            return None
+
     def tend(self, pod):
         meta, path = pod['metadata'], '/api/v1/namespaces/%s/pods/%s' % (
             pod['metadata']['namespace'], pod['metadata']['name'])
         if 'deletionTimestamp' in meta:
             self.c.call('DELETE', path, {'gracePeriodSeconds': 0})
         elif 'nodeName' not in pod['spec']:
+            if self.target(pod) not in ('n1', None):
+                return
             self.c.call('POST', path + '/binding', {
                 'metadata': {'name': meta['name']}, 'target': {'kind': 'Node', 'name': 'n1'}})
         elif pod['status'].get('phase') == 'Running' and 'test/end' in meta.get('annotations', {}):
@@ -425,6 +437,33 @@ def case_ttl_after_finished(c, node):
     c.until('all pods of Jobs go', lambda: not c.items(DEFAULT + '/pods'))
 
 
+def case_daemonset(c, node):
+    path = APPS + '/daemonsets'
+    d = deployment('agent', 1)
+    del d['spec']['replicas'], d['spec']['strategy']
+    c.call('POST', path, d)
+
+    def rolled():
+        d = c.call('GET', path + '/agent')
+        return d['status'].get('observedGeneration') == d['metadata']['generation'] and \
+            d['status'].get('updatedNumberScheduled') == 1 and \
+            d['status'].get('numberAvailable') == 1
+    c.until('a pod on n1', rolled)
+    c.call('PATCH', path + '/agent', {'spec': {'template': {'spec': {
+        'containers': [{'name': 'main', 'image': 'two'}]}}}}, STRATEGIC)
+    c.until('the rollout', lambda: rolled() and [p['spec']['containers'][0]['image'] for p in c.items(
+        DEFAULT + '/pods?labelSelector=app%3Dagent')] == ['two'])
+    revisions = sorted(r['revision'] for r in c.items(APPS + '/controllerrevisions'))
+    if revisions != [1, 2]:
+        raise Failure('revisions: %s' % revisions)
+    c.call('PATCH', path + '/agent', {'spec': {'template': {'spec': {
+        'nodeSelector': {'no': 'where'}}}}}, STRATEGIC)
+    c.until('no pod', lambda: c.call('GET', path + '/agent')['status'][
+        'desiredNumberScheduled'] == 0 and not c.items(DEFAULT + '/pods'))
+    c.call('DELETE', path + '/agent')
+    c.until('its revisions go', lambda: not c.items(APPS + '/controllerrevisions'))
+
+
 def case_token_secret(c, node):
     c.call('POST', DEFAULT + '/serviceaccounts', {'metadata': {'name': 'bot'}})
     c.call('POST', DEFAULT + '/secrets', {
@@ -506,7 +545,7 @@ def case_a_silent_node(c, node):
 CASES = [case_namespaces_are_furnished, case_a_ready_node_loses_its_taints, case_deployment,
          case_rollout, case_scale, case_cascade, case_foreground_and_orphan,
          case_endpoints, case_mirrored_endpoints, case_job, case_indexed_job, case_failing_job,
-         case_suspended_job, case_ttl_after_finished, case_token_secret, case_namespace,
+         case_suspended_job, case_ttl_after_finished, case_daemonset, case_token_secret, case_namespace,
          case_aggregated_roles, case_a_silent_node]
 
 

@@ -3,6 +3,7 @@
 
 #include <string.h>
 
+#include "controller-manager/base/plan/rounding.h"
 #include "controller-manager/deployment/plan/internal.h"
 #include "proto/meta_labels.h"
 
@@ -24,17 +25,6 @@ struct planner {
 static int32_t desired(const AppsV1__Deployment *d)
 {
 	return d->spec->has_replicas ? d->spec->replicas : 1;
-}
-
-/* A number or a share of `total`; shares round up for surge and down for unavailable. */
-static int32_t int_or_percent(const Intstr__IntOrString *v, int32_t total, bool round_up)
-{
-	if (!v)
-		return 0;
-	if (v->type == 0)
-		return v->int_val;
-	int64_t product = strtoll(v->str_val, NULL, 10) * total;
-	return (int32_t)(round_up ? (product + 99) / 100 : product / 100);
 }
 
 static bool is_rolling(const AppsV1__Deployment *d)

@@ -2,6 +2,7 @@
 /* Which ReplicaSet is the current one: equality and hash of pod templates. */
 #include <string.h>
 #include "common/base/buf.h"
+#include "controller-manager/base/plan/hash.h"
 #include "controller-manager/deployment/plan/internal.h"
 #include "proto/msg.h"
 #include "proto/pb_encode.h"
@@ -52,22 +53,14 @@ const AppsV1__ReplicaSet *deployment_new_set(const struct deployment_input *in)
 	return best;
 }
 
-/* FNV-1a over the template's bytes and the collision count, in the alphabet of generated names. */
+/* Of the template's bytes and the collision count. */
 const char *template_hash(const AppsV1__Deployment *d, struct arena *a)
 {
-	static const char alphabet[] = "bcdfghjklmnpqrstvwxz2456789";
 	_cleanup_buf_ struct buf b = BUF_INIT;
 	CoreV1__PodTemplateSpec clean;
 	MetaV1__ObjectMeta meta;
 	without_hash(d->spec->template_, &clean, &meta, a);
 	pb_encode(&core_v1__pod_template_spec_schema, &clean.base, &b);
-	if (d->status->has_collision_count)
-		buf_add(&b, &d->status->collision_count, sizeof(d->status->collision_count));
-	uint32_t hash = 2166136261u;
-	for (size_t i = 0; i < b.len; i++)
-		hash = (hash ^ b.data[i]) * 16777619u;
-	char *text = arena_printf(a, "%u", hash);
-	for (char *c = text; *c; c++)
-		*c = alphabet[(unsigned char)*c % (sizeof(alphabet) - 1)];
-	return text;
+	return name_hash(buf_view(&b),
+	                 d->status->has_collision_count ? &d->status->collision_count : NULL, a);
 }

@@ -3,17 +3,7 @@
 
 #include <string.h>
 
-static bool tolerates(const CoreV1__Toleration *t, const CoreV1__Taint *taint)
-{
-	if (*t->effect && strcmp(t->effect, taint->effect))
-		return false;
-	if (*t->key && strcmp(t->key, taint->key))
-		return false;
-	if (!strcmp(t->operator_, "Exists"))
-		return true;
-	return (!*t->operator_ || !strcmp(t->operator_, "Equal")) &&
-	       !strcmp(t->value, taint->value);
-}
+#include "controller-manager/base/plan/nodes.h"
 
 /* How long the pod tolerates a taint: -1 for ever, 0 not at all. Of several that fit the shortest
  * counts, and those without a limit do not. */
@@ -23,7 +13,7 @@ static int64_t patience(const CoreV1__Pod *pod, const CoreV1__Taint *taint)
 	bool any = false;
 	for (size_t i = 0; i < pod->spec->n_tolerations; i++) {
 		const CoreV1__Toleration *t = pod->spec->tolerations[i];
-		if (!tolerates(t, taint))
+		if (!toleration_fits(t, taint))
 			continue;
 		any = true;
 		if (!t->has_toleration_seconds)
