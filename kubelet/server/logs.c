@@ -27,6 +27,7 @@ struct log_stream {
 	struct buf pending; /* read, but no whole line yet */
 	struct loop_timer timer;
 	bool draining; /* the container has ended: one more look at the file */
+	bool rotated;  /* there is a new file: one more look at the old one */
 };
 
 static void fail(struct http_exchange *x, int status, const char *text)
@@ -65,11 +66,16 @@ static bool follow_rotation(struct log_stream *s)
 	if (fstat(s->fd, &mine) || stat(s->path, &there) ||
 	    (mine.st_ino == there.st_ino && mine.st_dev == there.st_dev))
 		return false;
+	/* What was written between our last look and the rotation is still there. */
+	s->rotated = !s->rotated;
+	if (s->rotated)
+		return true;
 	int fd = open(s->path, O_RDONLY | O_CLOEXEC);
 	if (fd < 0)
 		return false;
 	close(s->fd);
 	s->fd = fd;
+	s->pending.len = 0;
 	return true;
 }
 
@@ -232,6 +238,7 @@ static void begin(struct kubelet *k, struct http_exchange *x, struct pod *p,
 	                         .uid = strdup(p->uid),
 	                         .container_id = strdup(c->id),
 	                         .path = strdup(path)};
+	x->patient = true;
 	loop_timer_init(&s->timer, k->loop, pump, s);
 	if (o->tail_lines >= 0)
 		seek_tail(fd, o->tail_lines);
