@@ -7,9 +7,12 @@
 /* What a container that vanished is said to have ended with. */
 enum { EXIT_CODE_UNKNOWN = 137 };
 
+/* Of the runtime's clock: what never started did so in 1970, as upstream has it. */
 static MetaV1__Time *time_of_ns(struct arena *a, int64_t ns)
 {
-	return make_time(a, ns / 1000000000);
+	MetaV1__Time *t = make_time(a, ns / 1000000000);
+	t->has_seconds = 1;
+	return t;
 }
 
 static CoreV1__ContainerState *make_state(struct arena *a)

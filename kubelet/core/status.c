@@ -174,9 +174,29 @@ static int by_name(const void *a, const void *b)
 	return strcmp((*x)->name, (*y)->name);
 }
 
+static CoreV1__PodStatus *refused_status(const struct status_input *in, struct arena *a)
+{
+	const CoreV1__PodStatus *old = in->pod->status;
+	CoreV1__PodStatus *s = MAKE(a, CoreV1__PodStatus, CORE_V1__POD_STATUS__INIT);
+	if (old)
+		*s = *old;
+	s->phase = (char *)"Failed";
+	s->reason = TEXT(in->failed_reason);
+	s->message = TEXT(in->failed_message);
+	s->qos_class = TEXT(pod_qos_class(in->pod));
+	s->start_time = make_time(a, in->start_seconds);
+	if (in->pod->metadata->generation) {
+		s->has_observed_generation = 1;
+		s->observed_generation = in->pod->metadata->generation;
+	}
+	return s;
+}
+
 CoreV1__PodStatus *pod_status(const struct status_input *in, struct arena *a)
 {
 	const CoreV1__PodStatus *old = in->pod->status;
+	if (in->refused)
+		return refused_status(in, a);
 	CoreV1__PodStatus *s = MAKE(a, CoreV1__PodStatus, CORE_V1__POD_STATUS__INIT);
 	add_containers(in, s, a);
 	s->phase = TEXT(phase_of(in, s));

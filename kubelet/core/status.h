@@ -14,6 +14,7 @@ struct status_input {
 	bool stopping;         /* it was told to end */
 	/* Set when the pod was refused or ended by the kubelet itself: phase Failed with these. */
 	const char *failed_reason, *failed_message;
+	bool refused;                  /* it was never taken: nothing of its containers is told */
 	const char *disruption_reason; /* of the condition DisruptionTarget; NULL: none */
 };
 

@@ -104,6 +104,9 @@ static void adopt_orphan(struct pods *pods, const CriV1__PodSandbox *s)
 	p->spec->metadata->name = arena_strdup(&p->spec_arena, m->name);
 	p->spec->metadata->namespace_ = arena_strdup(&p->spec_arena, m->namespace_);
 	p->spec->metadata->uid = arena_strdup(&p->spec_arena, m->uid);
+	/* Nobody is left who could want more for it. */
+	p->spec->spec->has_termination_grace_period_seconds = 1;
+	p->spec->spec->termination_grace_period_seconds = 1;
 	p->gone = true;
 	pod_sync(p);
 }

@@ -31,6 +31,7 @@ CoreV1__PodStatus *pod_status_now(struct pod *p, struct arena *a)
 	    .stopping = p->stopping,
 	    .failed_reason = p->failed_reason,
 	    .failed_message = p->failed_message,
+	    .refused = p->failed_reason && !p->admitted,
 	    .disruption_reason = p->disruption_reason,
 	};
 	return pod_status(&in, a);

@@ -221,8 +221,8 @@ void pod_sync(struct pod *p)
 		pod_observe(p);
 		return;
 	}
-	if (p->deleting || p->gone || pod_is_terminal(p) || p->failed_reason ||
-	    deadline_passed(p) || !pod_admit(p))
+	if (p->deleting || p->gone || pod_is_terminal(p) || p->failed_reason || !pod_admit(p) ||
+	    deadline_passed(p))
 		stop_turn(p);
 	else
 		run_turn(p);

@@ -3,6 +3,7 @@
 import json
 import os
 import signal
+import tempfile
 
 from cluster import BUSYBOX, check, equal, pod
 from registry import Registry
@@ -19,7 +20,7 @@ def events(s, name, reason=None):
     return [(e['reason'], e['message']) for e in found if reason in (None, e['reason'])]
 
 
-def waits_for(s, name, *words, seconds=40):
+def waits_for(s, name, *words, seconds=90):
     """Waits until kubectl has shown each of the words, in this order."""
     for word in words:
         s.until(f'{name} is {word}', lambda: status_word(s, name) == word, seconds)
@@ -85,7 +86,7 @@ def case_words(c):
         (pod('init-error', '', **fail), ['Init:Error']),
         (pod('volume', '', volumes=[{'name': 'v', 'configMap': {'name': 'nope'}}],
              container={'volumeMounts': [{'name': 'v', 'mountPath': '/v'}]}), ['ContainerCreating']),
-        (pod('deadline', SLEEP, activeDeadlineSeconds=1), ['Error']),
+        (pod('deadline', SLEEP, activeDeadlineSeconds=5), ['Error']),
         (pod('run', SLEEP), ['Running']),
     ]
     with c.space('pods-words') as s:
@@ -134,12 +135,11 @@ def case_sidecars(c):
                             'TERM; while :; do sleep 0.1; done']}
     first = {'name': 'first', 'image': BUSYBOX, 'command': ['sh', '-c', 'echo +first >> /s/log'],
              'volumeMounts': SHARED}
-    with c.space('pods-sidecars') as s:
+    with tempfile.TemporaryDirectory(dir=c.folder) as folder, c.space('pods-sidecars') as s:
         s.apply(pod('p', 'echo +main >> /s/log; trap "sleep 1; echo -main >> /s/log; exit 0" TERM; '
                     'while :; do sleep 0.1; done', container={'volumeMounts': SHARED},
                     terminationGracePeriodSeconds=20, initContainers=[sidecar('a'), first, sidecar('b')],
-                    volumes=[{'name': 's', 'hostPath': {'path': c.folder + '/sidecars',
-                                                        'type': 'DirectoryOrCreate'}}]))
+                    volumes=[{'name': 's', 'hostPath': {'path': folder, 'type': 'Directory'}}]))
         s.ready('p')
         equal(s.kubectl('get', 'pod', 'p', '--no-headers').split()[1], '3/3')
         patch = {'spec': {'ephemeralContainers': [{
@@ -150,7 +150,7 @@ def case_sidecars(c):
             s, 'p', '.status.ephemeralContainerStatuses[0].state.terminated.reason') == 'Completed')
         check('looked' in s.kubectl('logs', 'p', '-c', 'debug'), 'log of the debug container')
         s.kubectl('delete', 'pod', 'p', timeout=60)
-        with open(c.folder + '/sidecars/log') as f:
+        with open(folder + '/log') as f:
             equal(f.read().split(), ['+a', '+first', '+b', '+main', '-main', '-b', '-a'])
 
 
