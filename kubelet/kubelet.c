@@ -6,6 +6,9 @@
 #include "common/base/log.h"
 #include "kubelet/cgroup/cgroups.h"
 #include "kubelet/image/puller.h"
+#include "kubelet/eviction/eviction.h"
+#include "kubelet/gc/gc.h"
+#include "kubelet/logs/rotation.h"
 #include "kubelet/node/node.h"
 #include "kubelet/objects.h"
 #include "kubelet/pod/files.h"
@@ -25,8 +28,14 @@ struct hello {
 static void begin(struct kubelet *k)
 {
 	cgroups_start(k->cgroups);
+	if (cgroups_active(k->cgroups))
+		node_event(k->node, false, "NodeAllocatableEnforced",
+		           "Updated Node Allocatable limit across pods");
 	statics_start(k->statics);
 	pods_start(k->pods);
+	eviction_start(k->eviction);
+	gc_start(k->gc);
+	log_rotation_start(k->log_rotation);
 	node_start(k->node);
 	informers_start(k->informers);
 }
@@ -92,6 +101,10 @@ int kubelet_start(struct kubelet *k, struct daemon *d, const struct kubelet_conf
 	                   err);
 	if (!r)
 		r = cri_new(d->rpc, k->loop, c->runtime_endpoint, &k->cri, err);
+	if (!r)
+		r = eviction_new(k, &k->eviction, err);
+	if (!r)
+		r = log_rotation_new(k, &k->log_rotation, err);
 	if (r)
 		return r;
 	worker_start(&k->disk, "disk");
@@ -101,6 +114,7 @@ int kubelet_start(struct kubelet *k, struct daemon *d, const struct kubelet_conf
 	k->puller = puller_new(k);
 	cgroups_new(k);
 	stats_new(k);
+	gc_new(k);
 	statics_new(k);
 	pods_new(k);
 	node_new(k);
@@ -119,6 +133,9 @@ void kubelet_stop(struct kubelet *k)
 {
 	server_free(k->server);
 	node_free(k->node);
+	eviction_free(k->eviction);
+	gc_free(k->gc);
+	log_rotation_free(k->log_rotation);
 	pods_free(k->pods);
 	statics_free(k->statics);
 	stats_free(k->stats);

@@ -44,7 +44,6 @@ struct kubelet_config {
 	const char *log_max_size;
 	int64_t log_max_files, log_monitor_ms;
 	int64_t image_gc_high, image_gc_low, image_min_age_ms, image_max_age_ms;
-	int64_t dead_per_container, dead_total, dead_min_age_ms;
 
 	/* eviction/ */
 	const char *eviction_hard, *eviction_soft, *eviction_soft_grace, *eviction_min_reclaim;

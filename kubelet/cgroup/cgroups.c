@@ -8,12 +8,13 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "common/base/clock.h"
 #include "common/base/log.h"
 #include "kubelet/core/status.h"
 #include "kubelet/node/node.h"
 #include "kubelet/pod/pod.h"
 
-enum { RETRY_MS = 1000, RETRIES_MAX = 60 };
+enum { RETRY_MS = 1000, RETRIES_MAX = 60, CLEAN_AGE_S = 30 };
 
 struct cgroups {
 	struct kubelet *k;
@@ -331,6 +332,9 @@ static void clean_one(const char *name, void *arg)
 	if (!uid || pods_find_uid(x->c->k->pods, uid))
 		return;
 	const char *path = arena_printf(x->a, "%s/%s", x->parent, name);
+	/* A young one may belong to a pod that another kubelet of this machine is starting. */
+	if (clock_real_ns() / 1000000000 - cgroup_tree_changed(&x->c->tree, path) < CLEAN_AGE_S)
+		return;
 	if (cgroup_tree_remove(&x->c->tree, path, &err))
 		log_warning("The cgroup of an unknown pod holds processes", LOG_STR("cgroup", path),
 		            LOG_STR("err", err.text));

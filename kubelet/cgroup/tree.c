@@ -230,6 +230,19 @@ int cgroup_tree_make(const struct cgroup_tree *t, const char *path, struct err *
 	return 0;
 }
 
+int64_t cgroup_tree_changed(const struct cgroup_tree *t, const char *path)
+{
+	int64_t newest = 0;
+	for (size_t i = 0; i < t->n; i++) {
+		char at[PATH_BYTES];
+		struct stat st;
+		path_set(at, "%s%s", t->mounts[i].path, path);
+		if (!stat(at, &st))
+			newest = MAX(newest, (int64_t)st.st_mtim.tv_sec);
+	}
+	return newest;
+}
+
 bool cgroup_tree_has(const struct cgroup_tree *t, const char *path)
 {
 	char at[PATH_BYTES];

@@ -30,6 +30,8 @@ const char *cgroup_tree_mount(const struct cgroup_tree *t, const char *controlle
 
 /* Makes the cgroup with its parents in every hierarchy. */
 int cgroup_tree_make(const struct cgroup_tree *t, const char *path, struct err *err);
+/* When the cgroup, or one below it, was made or removed last: seconds since 1970, 0: not there. */
+int64_t cgroup_tree_changed(const struct cgroup_tree *t, const char *path);
 bool cgroup_tree_has(const struct cgroup_tree *t, const char *path);
 /* Writes the limits; what a machine has no controller for is left out. Goes on after a failure and
  * tells the first. */

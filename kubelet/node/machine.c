@@ -1,11 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "kubelet/node/machine.h"
 
+#include <dirent.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/statvfs.h>
 #include <sys/utsname.h>
 #include <unistd.h>
+
+#include "common/codec/quantity.h"
 
 /* The first line of a file; "" when it cannot be read. */
 static const char *first_line(const char *path, struct arena *a)
@@ -57,6 +60,37 @@ static const char *os_image(struct arena *a)
 	return name;
 }
 
+static int64_t number_in(const char *path, const char *format)
+{
+	long long v = 0;
+	FILE *f = fopen(path, "re");
+	if (f && fscanf(f, format, &v) != 1)
+		v = 0;
+	if (f)
+		fclose(f);
+	return v;
+}
+
+/* "hugepages-2048kB" -> "hugepages-2Mi" */
+static void read_huge(struct machine *m, struct arena *a)
+{
+	DIR *d = opendir("/sys/kernel/mm/hugepages");
+	for (struct dirent *e; d && m->n_huge < MACHINE_HUGE_MAX && (e = readdir(d));) {
+		unsigned long kib;
+		char text[QUANTITY_BYTES];
+		if (sscanf(e->d_name, "hugepages-%lukB", &kib) != 1)
+			continue;
+		struct quantity q = quantity_from_int((int64_t)kib * 1024, QUANTITY_BINARY_SI);
+		quantity_format_text(&q, text);
+		const char *file =
+		    arena_printf(a, "/sys/kernel/mm/hugepages/%s/nr_hugepages", e->d_name);
+		m->huge[m->n_huge].resource = arena_printf(a, "hugepages-%s", text);
+		m->huge[m->n_huge++].bytes = number_in(file, "%lld") * (int64_t)kib * 1024;
+	}
+	if (d)
+		closedir(d);
+}
+
 static const char *architecture_of(const char *machine, struct arena *a)
 {
 	if (!strcmp(machine, "x86_64"))
@@ -86,38 +120,12 @@ void machine_read(struct machine *m, const char *root_dir, struct arena *a)
 	};
 	if (!*m->system_uuid)
 		m->system_uuid = m->machine_id;
+	read_huge(m, a);
 }
 
 bool machine_has_swap(void)
 {
 	return meminfo("SwapTotal") > 0;
-}
-
-int64_t machine_memory_available(void)
-{
-	return meminfo("MemAvailable");
-}
-
-int64_t machine_disk_available(const char *path, double *ret_fraction)
-{
-	struct statvfs fs;
-	if (statvfs(path, &fs) || !fs.f_blocks) {
-		*ret_fraction = 1;
-		return 0;
-	}
-	*ret_fraction = (double)fs.f_bavail / (double)fs.f_blocks;
-	return (int64_t)fs.f_bavail * (int64_t)fs.f_frsize;
-}
-
-static int64_t number_in(const char *path, const char *format)
-{
-	long long v = 0;
-	FILE *f = fopen(path, "re");
-	if (f && fscanf(f, format, &v) != 1)
-		v = 0;
-	if (f)
-		fclose(f);
-	return v;
 }
 
 int64_t machine_pids_max(void)

@@ -4,6 +4,8 @@
 #include <stdbool.h>
 #include "common/base/arena.h"
 
+enum { MACHINE_HUGE_MAX = 8 };
+
 struct machine {
 	int64_t cpus;
 	int64_t memory_bytes;
@@ -11,13 +13,16 @@ struct machine {
 	const char *machine_id, *system_uuid, *boot_id;
 	const char *kernel_version, *os_image, *architecture; /* "amd64" */
 	const char *hostname;
+	/* Huge pages that are set aside, by size. */
+	struct {
+		const char *resource; /* "hugepages-2Mi" */
+		int64_t bytes;
+	} huge[MACHINE_HUGE_MAX];
+	size_t n_huge;
 };
 
 void machine_read(struct machine *m, const char *root_dir, struct arena *a);
 bool machine_has_swap(void);
-/* What is free now. */
-int64_t machine_memory_available(void);
-int64_t machine_disk_available(const char *path, double *ret_fraction);
 /* The processes that there may be, and that there are (threads count). */
 int64_t machine_pids_max(void);
 int64_t machine_pids(void);

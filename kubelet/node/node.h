@@ -11,6 +11,11 @@ struct node;
 struct node *node_new(struct kubelet *k);
 void node_start(struct node *n);
 void node_free(struct node *n);
+/* Something of the status has changed: writes it soon. */
+void node_wake(struct node *n);
+/* An Event about the node. */
+void node_event(struct node *n, bool warning, const char *reason, const char *fmt, ...)
+    _printf_(4, 5);
 /* "cpu", "memory", "ephemeral-storage", "pods": what pods may have; "0" for others. */
 void node_allocatable(const struct node *n, const char *resource, char out[QUANTITY_BYTES]);
 int64_t node_memory_bytes(const struct node *n);

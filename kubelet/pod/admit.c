@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "kubelet/core/admit.h"
+#include "kubelet/eviction/eviction.h"
 #include "kubelet/node/node.h"
 #include "kubelet/pod/pod.h"
 
@@ -24,6 +25,9 @@ static bool counts(const struct pod *other, const struct pod *p)
 static bool fits(struct pod *p, struct arena *a, struct refusal *ret)
 {
 	const struct kubelet_config *c = p->k->config;
+	ret->reason = "Evicted";
+	if (!eviction_admits(p->k->eviction, p->spec, a, &ret->message))
+		return false;
 	struct node_room room = {{
 	    [ROOM_PODS] = allocatable(p, "pods", false),
 	    [ROOM_CPU_MILLI] = allocatable(p, "cpu", true),

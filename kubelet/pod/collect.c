@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include "common/base/log.h"
+#include "kubelet/logs/rotation.h"
 #include "kubelet/pod/pod.h"
 
 static void on_removed(const struct cri_result *r, void *arg)
@@ -26,8 +27,7 @@ static void remove_container(struct pod *p, const struct runtime_container *c)
 	q.container_id = (char *)(uintptr_t)c->id;
 	_cleanup_arena_ struct arena a = {0};
 	const char *log = arena_printf(&a, "%s/%s/%u.log", pod_log_dir(p, &a), c->name, c->attempt);
-	if (unlink(log) == 0)
-		log_v(4, "Removed a log", LOG_STR("path", log));
+	log_files_remove(log);
 	pod_step(p);
 	cri_call(p->k->cri, CRI_REMOVE_CONTAINER, &q, CRI_TIMEOUT_MS, on_removed, p);
 }

@@ -60,6 +60,12 @@ static int64_t grace_of(const struct pod *p)
 	return s->has_termination_grace_period_seconds ? s->termination_grace_period_seconds : 30;
 }
 
+static bool pod_was_evicted(const struct pod *p)
+{
+	const char *reason = p->spec->status->reason;
+	return reason && !strcmp(reason, "Evicted");
+}
+
 /* Everything of the pod has ended: takes its traces away, tells the apiserver, forgets it. */
 static void finish(struct pod *p)
 {
@@ -73,8 +79,13 @@ static void finish(struct pod *p)
 		pod_sync_after(p, 100);
 		return;
 	}
-	if (!p->deleting && !p->gone)
-		return; /* finished, not deleted: containers stay for their logs */
+	if (!p->deleting && !p->gone) {
+		/* Finished, not deleted: containers stay for their logs, unless the node needs the
+		 * room. */
+		if (!pod_was_evicted(p) || !pod_remove_all(p))
+			cgroups_pod_remove(p->k->cgroups, p->uid, p->spec);
+		return;
+	}
 	if (p->status_in_flight || p->delete_in_flight || pod_remove_all(p))
 		return;
 	if (!p->gone) {
