@@ -464,6 +464,56 @@ def case_daemonset(c, node):
     c.until('its revisions go', lambda: not c.items(APPS + '/controllerrevisions'))
 
 
+def case_statefulset(c, node):
+    path, pods = APPS + '/statefulsets', DEFAULT + '/pods?labelSelector=app%3Ddb'
+    s = deployment('db', 3)
+    s['spec'].update({'serviceName': 'db', 'volumeClaimTemplates': [
+        {'metadata': {'name': 'data'}, 'spec': {
+            'accessModes': ['ReadWriteOnce'], 'resources': {'requests': {'storage': '1Mi'}}}}]})
+    del s['spec']['strategy']
+    c.call('POST', path, s)
+
+    def images():
+        return [p['spec']['containers'][0]['image'] for p in sorted(
+            c.items(pods), key=lambda p: p['metadata']['name'])
+                if 'deletionTimestamp' not in p['metadata']]
+
+    def status(**want):
+        s = c.call('GET', path + '/db')
+        return s['status'].get('observedGeneration') == s['metadata']['generation'] and \
+            all(s['status'].get(k) == v for k, v in want.items())
+    c.until('three pods', lambda: status(availableReplicas=3, updatedReplicas=3))
+    made = sorted((p['metadata']['creationTimestamp'], p['metadata']['name']) for p in c.items(pods))
+    if [n for _, n in made] != ['db-0', 'db-1', 'db-2']:
+        raise Failure('order: %s' % made)
+    claims = sorted(p['metadata']['name'] for p in c.items(DEFAULT + '/persistentvolumeclaims'))
+    if claims != ['data-db-0', 'data-db-1', 'data-db-2']:
+        raise Failure('claims: %s' % claims)
+    c.call('PATCH', path + '/db', {'spec': {
+        'updateStrategy': {'rollingUpdate': {'partition': 2}}, 'template': {'spec': {
+            'containers': [{'name': 'main', 'image': 'two'}]}}}}, STRATEGIC)
+    c.until('the last one is updated', lambda: status(readyReplicas=3, updatedReplicas=1))
+    if images() != ['one', 'one', 'two']:
+        raise Failure('images: %s' % images())
+    c.call('PATCH', path + '/db', {'spec': {'updateStrategy': {
+        'rollingUpdate': {'partition': 0}}}}, MERGE)
+    c.until('all are', lambda: images() == ['two', 'two', 'two'] and status(
+        readyReplicas=3, currentReplicas=3))
+    now = c.call('GET', path + '/db')['status']
+    if now['currentRevision'] != now['updateRevision']:
+        raise Failure('status: %s' % now)
+    c.until('the events', lambda: (
+        'SuccessfulCreate', 'create Pod db-0 in StatefulSet db successful') in events(c, 'db') and (
+            'SuccessfulDelete', 'delete Pod db-2 in StatefulSet db successful') in events(c, 'db'))
+    c.call('PATCH', path + '/db', {'spec': {'replicas': 1}}, MERGE)
+    c.until('one pod', lambda: [p['metadata']['name'] for p in c.items(pods)] == ['db-0'])
+    c.call('DELETE', path + '/db')
+    c.until('no pod', lambda: not c.items(pods))
+    if len(c.items(DEFAULT + '/persistentvolumeclaims')) != 3:
+        raise Failure('claims went')
+    c.call('DELETE', DEFAULT + '/persistentvolumeclaims')
+
+
 def case_token_secret(c, node):
     c.call('POST', DEFAULT + '/serviceaccounts', {'metadata': {'name': 'bot'}})
     c.call('POST', DEFAULT + '/secrets', {
@@ -545,7 +595,8 @@ def case_a_silent_node(c, node):
 CASES = [case_namespaces_are_furnished, case_a_ready_node_loses_its_taints, case_deployment,
          case_rollout, case_scale, case_cascade, case_foreground_and_orphan,
          case_endpoints, case_mirrored_endpoints, case_job, case_indexed_job, case_failing_job,
-         case_suspended_job, case_ttl_after_finished, case_daemonset, case_token_secret, case_namespace,
+         case_suspended_job, case_ttl_after_finished, case_daemonset, case_statefulset,
+         case_token_secret, case_namespace,
          case_aggregated_roles, case_a_silent_node]
 
 

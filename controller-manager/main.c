@@ -20,6 +20,7 @@ static const struct controller *const all[] = {
     &controller_root_ca,
     &controller_serviceaccount,
     &controller_serviceaccount_token,
+    &controller_statefulset,
     &controller_taint_eviction,
     &controller_ttl_after_finished,
 };

@@ -55,5 +55,6 @@ extern const struct controller controller_replicaset;
 extern const struct controller controller_root_ca;
 extern const struct controller controller_serviceaccount;
 extern const struct controller controller_serviceaccount_token;
+extern const struct controller controller_statefulset;
 extern const struct controller controller_taint_eviction;
 extern const struct controller controller_ttl_after_finished;
