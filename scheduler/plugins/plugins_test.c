@@ -55,8 +55,7 @@ static void check_fits(struct world *w, const struct jvalue *want)
 	for (size_t i = 0; i < n; i++) {
 		bool fits = w->cycle.statuses[i].code == STATUS_SUCCESS;
 		if (fits != lists(want, nodes[i]->name))
-			fail_msg("node %s %s", nodes[i]->name,
-			         fits ? "fits" : "does not fit");
+			fail_msg("node %s %s", nodes[i]->name, fits ? "fits" : "does not fit");
 	}
 }
 
@@ -115,8 +114,8 @@ static unsigned kinds_of(const struct jvalue *list)
 		const char *name;
 		unsigned kind;
 	} names[] = {
-	    {"nodeAdd", EVENT_NODE_ADD},     {"nodeDelete", EVENT_NODE_DELETE},
-	    {"podAdd", EVENT_POD_ADD},       {"podDelete", EVENT_POD_DELETE},
+	    {"nodeAdd", EVENT_NODE_ADD},    {"nodeDelete", EVENT_NODE_DELETE},
+	    {"podAdd", EVENT_POD_ADD},      {"podDelete", EVENT_POD_DELETE},
 	    {"namespace", EVENT_NAMESPACE},
 	};
 	for (size_t i = 0; list && i < ARRAY_LEN(names); i++)
@@ -207,8 +206,8 @@ static void test_file(void **state)
 	}
 }
 
-#define FILE_TEST(name)                              \
-	{                                            \
+#define FILE_TEST(name)                                   \
+	{                                                 \
 		name, test_file, NULL, NULL, (void *)name \
 	}
 
@@ -216,9 +215,9 @@ int main(int argc, char **argv)
 {
 	folder = argc > 1 ? argv[1] : "testdata";
 	const struct CMUnitTest tests[] = {
-	    FILE_TEST("messages"),   FILE_TEST("nodes"),       FILE_TEST("resources"),
-	    FILE_TEST("ports"),      FILE_TEST("images"),      FILE_TEST("spread"),
-	    FILE_TEST("affinity"),   FILE_TEST("preemption"),  FILE_TEST("hints"),
+	    FILE_TEST("messages"), FILE_TEST("nodes"),      FILE_TEST("resources"),
+	    FILE_TEST("ports"),    FILE_TEST("images"),     FILE_TEST("spread"),
+	    FILE_TEST("affinity"), FILE_TEST("preemption"), FILE_TEST("hints"),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

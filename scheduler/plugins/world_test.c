@@ -61,7 +61,8 @@ static void merge(struct arena *a, struct jvalue *to, const struct jvalue *from)
 {
 	for (uint32_t i = 0; jvalue_is(from, JVALUE_OBJECT) && i < from->n; i++) {
 		struct jvalue *have = jvalue_get(to, from->members[i].key);
-		if (jvalue_is(have, JVALUE_OBJECT) && jvalue_is(from->members[i].value, JVALUE_OBJECT))
+		if (jvalue_is(have, JVALUE_OBJECT) &&
+		    jvalue_is(from->members[i].value, JVALUE_OBJECT))
 			merge(a, have, from->members[i].value);
 		else
 			jvalue_set(a, to, from->members[i].key, from->members[i].value);
