@@ -16,6 +16,7 @@ struct queue {
 	struct queue_config config;
 	struct map items;
 	struct queue_heap active, backoff, error_backoff;
+	struct queue_heap early; /* what is in backoff, by its order when active */
 	struct bag unschedulable, gated;
 	size_t interested[KINDS]; /* unschedulable items a kind of event */
 	uint64_t flush_ms;        /* no unschedulable item is due before */
@@ -50,6 +51,8 @@ struct queue *queue_new(const struct queue_config *config)
 	q->config = *config;
 	q->active.before = active_before;
 	q->backoff.before = q->error_backoff.before = backoff_before;
+	q->early.before = active_before;
+	q->early.which = 1;
 	q->flush_ms = UINT64_MAX;
 	list_init(&q->flight);
 	return q;
@@ -82,6 +85,7 @@ void queue_free(struct queue *q)
 	vec_deinit(&q->active.at);
 	vec_deinit(&q->backoff.at);
 	vec_deinit(&q->error_backoff.at);
+	vec_deinit(&q->early.at);
 	vec_deinit(&q->unschedulable.at);
 	vec_deinit(&q->gated.at);
 	free(q);
@@ -91,16 +95,16 @@ void queue_free(struct queue *q)
 
 static void bag_push(struct bag *b, struct queue_item *it)
 {
-	it->slot = b->at.n;
+	it->slot[0] = b->at.n;
 	*vec_push(&b->at) = it;
 }
 
 static void bag_remove(struct bag *b, struct queue_item *it)
 {
-	size_t slot = it->slot;
+	size_t slot = it->slot[0];
 	vec_swap_remove(&b->at, slot);
 	if (slot < b->at.n)
-		b->at.at[slot]->slot = slot;
+		b->at.at[slot]->slot[0] = slot;
 }
 
 static void count_interest(struct queue *q, unsigned kinds, bool comes)
@@ -138,6 +142,8 @@ static void leave(struct queue *q, struct queue_item *it)
 		break;
 	case QUEUE_BACKOFF:
 		queue_heap_remove(it->had_error ? &q->error_backoff : &q->backoff, it);
+		if (!it->had_error)
+			queue_heap_remove(&q->early, it);
 		break;
 	case QUEUE_UNSCHEDULABLE:
 		bag_remove(&q->unschedulable, it);
@@ -162,6 +168,8 @@ static void enter(struct queue *q, struct queue_item *it, enum queue_place place
 		break;
 	case QUEUE_BACKOFF:
 		queue_heap_push(it->had_error ? &q->error_backoff : &q->backoff, it);
+		if (!it->had_error)
+			queue_heap_push(&q->early, it);
 		break;
 	case QUEUE_UNSCHEDULABLE:
 		bag_push(&q->unschedulable, it);
@@ -340,7 +348,7 @@ const struct queue_item *queue_pop(struct queue *q, uint64_t now_ms)
 	queue_tick(q, now_ms);
 	struct queue_item *it = queue_heap_first(&q->active);
 	if (!it)
-		it = queue_heap_first(&q->backoff);
+		it = queue_heap_first(&q->early);
 	if (!it)
 		return NULL;
 	leave(q, it);

@@ -32,7 +32,7 @@ struct queue_item {
 	bool had_error;
 	uint64_t seen_from; /* in flight: the first event that came since */
 	struct list flight;
-	size_t slot;
+	size_t slot[2]; /* in its place's heap or bag; in the heap of early ones */
 };
 
 struct queue_config {

@@ -4,7 +4,7 @@
 static void set(struct queue_heap *h, size_t place, struct queue_item *it)
 {
 	h->at.at[place] = it;
-	it->slot = place;
+	it->slot[h->which] = place;
 }
 
 static void up(struct queue_heap *h, size_t place)
@@ -36,13 +36,13 @@ void queue_heap_push(struct queue_heap *h, struct queue_item *it)
 
 void queue_heap_fix(struct queue_heap *h, struct queue_item *it)
 {
-	up(h, it->slot);
-	down(h, it->slot);
+	up(h, it->slot[h->which]);
+	down(h, it->slot[h->which]);
 }
 
 void queue_heap_remove(struct queue_heap *h, struct queue_item *it)
 {
-	size_t place = it->slot;
+	size_t place = it->slot[h->which];
 	struct queue_item *last = vec_pop(&h->at);
 	if (last == it)
 		return;

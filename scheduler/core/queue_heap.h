@@ -6,6 +6,7 @@
 
 struct queue_heap {
 	VEC(struct queue_item *) at;
+	unsigned which; /* of the item's slots; an item may be in one heap of each */
 	bool (*before)(const struct queue_item *a, const struct queue_item *b);
 };
 

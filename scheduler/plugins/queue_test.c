@@ -138,8 +138,19 @@ static void test_backoff_gives_way(void **state)
 	assert_pop("other", 3);
 	assert_pop("p", 3);
 	failed("p", fit, 4);
-	pod_deleted(5000); /* its back-off is over */
+	/* Among those that come early, the more important one is first. */
+	failed("other", fit, 2);
+	add("third", 10, "", 5);
+	assert_pop("third", 5);
+	failed("third", fit, 6);
+	pod_deleted(7);
+	assert_int_equal(queue_counts(q).backoff, 3);
+	assert_pop("third", 7);
+	assert_pop("p", 7);
+	failed("p", fit, 8);
+	pod_deleted(5000); /* the back-off of those that still wait is over */
 	assert_int_equal(queue_counts(q).active, 1);
+	assert_pop("p", 5000);
 }
 
 static void test_events_in_flight(void **state)
