@@ -366,6 +366,8 @@ void pod_plan(const CoreV1__Pod *pod, const struct pod_runtime *rt, const struct
 	bool initialized = plan_init(&p, &failed);
 	if (failed || pod_is_finished(pod, rt)) {
 		ret->n_start = 0;
+		ret->retry_ms = UINT64_MAX;
+		ret->backing_off = NULL;
 		kill_all(&p, grace_of(&p), "PodCompleted");
 		ret->kill_pod = ret->n_kill == 0;
 		return;
