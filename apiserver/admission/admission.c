@@ -18,6 +18,7 @@ const struct admission_plugin admission_plugins[] = {
     {"CertificateSigning", NULL, certificate_signing, true},
     {"DefaultIngressClass", default_ingress_class, NULL, true},
     {"PodTopologyLabels", pod_topology_labels, NULL, true},
+    {"ValidatingAdmissionPolicy", NULL, validating_policy, true},
     {"ResourceQuota", NULL, resource_quota, true},
 };
 const size_t admission_n_plugins = ARRAY_LEN(admission_plugins);
@@ -34,7 +35,8 @@ static struct refusal *refusal_new(const struct admission *ad, enum refusal_kind
 	                      .name = "",
 	                      .cause_reason = "",
 	                      .cause_message = "",
-	                      .cause_field = ""};
+	                      .cause_field = "",
+	                      .reason = ""};
 	return r;
 }
 

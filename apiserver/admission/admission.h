@@ -11,6 +11,16 @@
 #include "apiserver/endpoints/pipeline.h"
 #include "proto/resource_table.h"
 
+struct policy_set;
+
+/* May somebody do something: strings are never NULL but for `account`. */
+struct admission_question {
+	const char *account; /* "system:serviceaccount:NAMESPACE:NAME"; NULL: the request's user */
+	const char *verb, *group, *resource, *subresource, *ns, *name;
+	const char *path; /* not "": instead of a resource */
+	const char *field_selector;
+};
+
 struct admission_world {
 	/* An object of the caches in the arena, or NULL. ns "" for cluster scope. */
 	const struct object *(*get)(void *arg, const struct resource_info *res, const char *ns,
@@ -21,6 +31,11 @@ struct admission_world {
 	/* Whether the asker may do `verb` on a resource of cluster scope. */
 	bool (*may)(void *arg, const char *verb, const char *group, const char *resource,
 	            const char *name);
+	/* What the request's user, or a service account, may do; *ret_reason "" or why. NULL
+	 * allowed. */
+	bool (*allowed)(void *arg, const struct admission_question *q, const char **ret_reason);
+	/* Policies that are bound; NULL: none. */
+	const struct policy_set *policies;
 	/* Five random characters of generated names. */
 	void (*suffix)(void *arg, char ret[6]);
 	void *arg;
@@ -38,6 +53,7 @@ struct refusal {
 	const char *why;
 	const char *group, *resource, *name;                    /* of REFUSE_NOT_FOUND */
 	const char *cause_reason, *cause_message, *cause_field; /* "" without a cause */
+	const char *reason; /* of the Status instead of Forbidden, with its code; "" */
 };
 
 /* An object that is to be written, if it is still as the caches had it, before the request goes on:

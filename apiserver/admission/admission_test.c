@@ -117,7 +117,7 @@ static void report(struct buf *out, const struct refusal *r, const struct admiss
 
 static void admit(const char *op, char *line, struct buf *out, struct object *obj)
 {
-	static const struct admission_world w = {world_get, world_list, world_may, world_suffix,
+	static const struct admission_world w = {world_get, world_list, world_may, NULL, NULL, world_suffix,
 	                                         NULL};
 	char *plugin = strtok(line, " "), *resource = strtok(NULL, " "), *json = strtok(NULL, "\n");
 	const char *sub;

@@ -24,3 +24,4 @@ const struct refusal *limit_ranger_validate(struct admission *ad);
 const struct refusal *resource_quota(struct admission *ad);
 const struct refusal *pod_security(struct admission *ad);
 const struct refusal *pod_topology_labels(struct admission *ad);
+const struct refusal *validating_policy(struct admission *ad);

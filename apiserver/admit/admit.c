@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "apiserver/admit/admit.h"
+#include "apiserver/admit/policies.h"
 #include "apiserver/admission/admission.h"
 #include "apiserver/admit/subject_restriction.h"
 #include "apiserver/auth/auth.h"
@@ -14,6 +15,7 @@ struct admit {
 	struct pipeline *p;
 	struct auth *auth;
 	bool on[PLUGINS_MAX];
+	struct policies *policies;
 	bool subjects; /* CertificateSubjectRestriction, which reads X.509 and so is not pure */
 };
 
@@ -29,6 +31,7 @@ struct phase {
 	struct admission_write *writes;  /* its, in flight */
 	struct admission_write *written; /* and those that succeeded */
 	unsigned conflicts;
+	struct policies_held *policies; /* while it validates */
 };
 
 /* --- the world
@@ -98,6 +101,42 @@ static bool world_may(void *arg, const char *verb, const char *group, const char
 	return !ph->a->auth || auth_authorize(ph->a->auth, &at, ph->at->arena, NULL) == AUTHZ_ALLOW;
 }
 
+/* Also for a service account, whose groups are known. */
+static bool world_allowed(void *arg, const struct admission_question *q, const char **ret_reason)
+{
+	struct phase *ph = arg;
+	struct arena *a = ph->at->arena;
+	struct user_info account = {.name = q->account, .uid = ""};
+	const char *ns = q->account ? strrchr(q->account, ':') : NULL;
+
+	*ret_reason = "";
+	if (!ph->a->auth)
+		return true;
+	if (ns) {
+		static const char PREFIX[] = "system:serviceaccount:";
+		const char *begin = q->account + sizeof(PREFIX) - 1;
+		const char *groups[] = {
+		    "system:serviceaccounts",
+		    arena_printf(a, "system:serviceaccounts:%.*s", (int)(ns - begin), begin),
+		    "system:authenticated"};
+		account.groups = arena_memdup(a, groups, sizeof(groups));
+		account.n_groups = ARRAY_LEN(groups);
+	}
+	const struct authz_attributes at = {
+	    .user = q->account ? &account : &ph->at->req->user,
+	    .verb = q->verb,
+	    .is_resource = !*q->path,
+	    .group = q->group,
+	    .resource = q->resource,
+	    .subresource = q->subresource,
+	    .name = q->name,
+	    .ns = q->ns,
+	    .path = q->path,
+	    .field_selector = q->field_selector,
+	};
+	return auth_authorize(ph->a->auth, &at, a, ret_reason) == AUTHZ_ALLOW;
+}
+
 static void world_suffix(void *arg, char ret[6])
 {
 	rng_name_suffix(ret, 5);
@@ -134,6 +173,13 @@ static const struct status *status_of(const struct refusal *r, const struct admi
 		break;
 	}
 	s = status_forbidden(at->arena, at->res->group, at->res->resource, shown_name(at), r->why);
+	if (r->reason[0]) {
+		s->reason = r->reason;
+		s->code = !strcmp(r->reason, "Unauthorized")            ? 401
+		          : !strcmp(r->reason, "Forbidden")             ? 403
+		          : !strcmp(r->reason, "RequestEntityTooLarge") ? 413
+		                                                        : 422;
+	}
 	if (r->cause_message[0]) {
 		cause = arena_new(at->arena, struct status_cause);
 		*cause = (struct status_cause){r->cause_reason, r->cause_message, r->cause_field};
@@ -148,12 +194,19 @@ static const struct status *status_of(const struct refusal *r, const struct admi
 
 static void run(struct phase *ph);
 
+/* The phase is over. */
+static void finish(struct phase *ph, const struct status *refusal)
+{
+	policies_let_go(TAKE(ph->policies));
+	ph->done(ph->done_arg, refusal);
+}
+
 static void on_fresh(void *arg, int code, const struct err *err, int64_t revision)
 {
 	struct phase *ph = arg;
 
 	if (code < 0) {
-		ph->done(ph->done_arg, status_of_err(ph->at->arena, code, err));
+		finish(ph, status_of_err(ph->at->arena, code, err));
 		return;
 	}
 	ph->fresh = true;
@@ -170,7 +223,7 @@ static void on_put(void *arg, const struct store_result *r)
 	struct phase *ph = arg;
 
 	if (r->code < 0) {
-		ph->done(ph->done_arg, status_of_err(ph->at->arena, r->code, &r->err));
+		finish(ph, status_of_err(ph->at->arena, r->code, &r->err));
 		return;
 	}
 	if (r->done) {
@@ -183,10 +236,9 @@ static void on_put(void *arg, const struct store_result *r)
 		return;
 	}
 	if (++ph->conflicts > CONFLICTS_MAX) {
-		ph->done(ph->done_arg,
-		         status_conflict(ph->at->arena, ph->writes->obj->res->group,
-		                         ph->writes->obj->res->resource,
-		                         object_name(ph->writes->obj), STATUS_MODIFIED));
+		finish(ph, status_conflict(ph->at->arena, ph->writes->obj->res->group,
+		                           ph->writes->obj->res->resource,
+		                           object_name(ph->writes->obj), STATUS_MODIFIED));
 		return;
 	}
 	cacher_fresh(pipeline_cacher(ph->a->p), ph->at->loop, 0, FRESH_TIMEOUT_MS, on_fresh, ph);
@@ -208,7 +260,7 @@ static void put_next(struct phase *ph)
 	int64_t expect = strtoll(obj->meta->resource_version, NULL, 10);
 	int r = stored_encode(obj->res, obj, ph->at->arena, &value, &err);
 	if (r < 0) {
-		ph->done(ph->done_arg, status_of_err(ph->at->arena, r, &err));
+		finish(ph, status_of_err(ph->at->arena, r, &err));
 		return;
 	}
 	const char *below =
@@ -224,6 +276,8 @@ static void run(struct phase *ph)
 	const struct admission_world world = {.get = world_get,
 	                                      .list = world_list,
 	                                      .may = world_may,
+	                                      .allowed = world_allowed,
+	                                      .policies = policies_held_set(ph->policies),
 	                                      .suffix = world_suffix,
 	                                      .arg = ph};
 
@@ -244,7 +298,7 @@ static void run(struct phase *ph)
 			return;
 		}
 		if (r) {
-			ph->done(ph->done_arg, status_of(r, ph->at));
+			finish(ph, status_of(r, ph->at));
 			return;
 		}
 		if (ad.writes && !ph->at->dry_run) {
@@ -253,7 +307,7 @@ static void run(struct phase *ph)
 			return;
 		}
 	}
-	ph->done(ph->done_arg, NULL);
+	finish(ph, NULL);
 }
 
 static void start(struct admit *a, struct admission_attrs *at, bool validate, hook_done done,
@@ -263,6 +317,8 @@ static void start(struct admit *a, struct admission_attrs *at, bool validate, ho
 
 	*ph = (struct phase){
 	    .a = a, .at = at, .done = done, .done_arg = done_arg, .validate = validate};
+	if (validate)
+		ph->policies = policies_hold(a->policies);
 	run(ph);
 }
 
@@ -326,7 +382,6 @@ static int turn(struct admit *a, const char *name, bool on, struct err *err)
 	    "OwnerReferencesPermissionEnforcement",
 	    "PodNodeSelector",
 	    "PodTolerationRestriction",
-	    "ValidatingAdmissionPolicy",
 	    "ValidatingAdmissionWebhook",
 	};
 
@@ -368,6 +423,7 @@ int admit_new(const struct admit_options *o, struct pipeline *p, struct admit **
 		free(a);
 		return r;
 	}
+	a->policies = policies_new(p, o->state_loop);
 	h->admit_mutate = mutate;
 	h->admit_validate = validate;
 	h->admit_arg = a;
@@ -377,6 +433,9 @@ int admit_new(const struct admit_options *o, struct pipeline *p, struct admit **
 
 void admit_free(struct admit *a)
 {
+	if (!a)
+		return;
+	policies_free(a->policies);
 	free(a);
 }
 

@@ -11,17 +11,20 @@
 
 struct admit;
 struct auth;
+struct loop;
 
 struct admit_options {
 	/* --enable-admission-plugins and --disable-admission-plugins, beyond the defaults. */
 	const char *const *enable, *const *disable;
 	size_t n_enable, n_disable;
-	struct auth *auth; /* for checks that ask authorization; NULL: they allow */
+	struct loop *state_loop; /* not running yet, or the caller is on it */
+	struct auth *auth;       /* for checks that ask authorization; NULL: they allow */
 };
 
 /* Sets the pipeline's hooks. -ERR_INVALID for a plugin that is not known. */
 int admit_new(const struct admit_options *o, struct pipeline *p, struct admit **ret,
               struct err *err);
+/* After the last request, on the state loop or when it no longer runs. NULL allowed. */
 void admit_free(struct admit *a);
 /* The names of all plugins in their order, NULL-terminated: for --help. */
 const char *const *admit_plugin_names(void);

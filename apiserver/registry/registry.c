@@ -22,8 +22,13 @@ void strategy_warn(struct strategy_warnings *w, const char *fmt, ...)
 		w->cap = cap;
 	}
 	va_start(ap, fmt);
-	w->at[w->n++] = arena_vprintf(w->arena, fmt, ap);
+	const char *text = arena_vprintf(w->arena, fmt, ap);
 	va_end(ap);
+	/* Said once, however often it was found. */
+	for (size_t i = 0; i < w->n; i++)
+		if (!strcmp(w->at[i], text))
+			return;
+	w->at[w->n++] = text;
 }
 
 static const struct schema_field *member(const struct object *obj, const char *name)

@@ -103,6 +103,10 @@ struct cel_value cel_of_int(int64_t i);
 struct cel_value cel_of_opaque(const struct cel_opaque *o);
 /* The variable "authorizer": asks for the request's user. */
 struct cel_value cel_authorizer_value(struct arena *a);
+/* The variable "authorizer.requestResource": a check of this resource is begun. Texts are borrowed.
+ */
+struct cel_value cel_authorizer_resource(struct arena *a, const char *group, const char *resource,
+                                         const char *subresource, const char *ns, const char *name);
 /* A map of n names and values, all borrowed. */
 struct cel_value cel_of_members(const char *const *names, const struct cel_value *values, size_t n,
                                 struct arena *a);

@@ -171,7 +171,8 @@ static const struct cel_type *check_select(struct checker *c, struct cel_node *n
 {
 	const struct cel_node *root = root_of(n);
 
-	if (n->select.qualified && root->kind == NODE_IDENT && !variable(c, root->name)) {
+	/* The longest name that is declared counts. */
+	if (n->select.qualified && root->kind == NODE_IDENT && !n->select.test) {
 		const struct cel_type *v = variable(c, n->select.qualified);
 		if (v) {
 			const char *name = n->select.qualified;
@@ -179,7 +180,7 @@ static const struct cel_type *check_select(struct checker *c, struct cel_node *n
 			n->name = name;
 			return v;
 		}
-		if (type_name(c, n, n->select.qualified))
+		if (!variable(c, root->name) && type_name(c, n, n->select.qualified))
 			return n->type;
 	}
 	const struct cel_type *t = check(c, n->select.operand);

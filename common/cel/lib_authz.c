@@ -63,6 +63,19 @@ struct cel_value cel_authorizer_value(struct arena *a)
 	return cel_of_opaque(&question_new(a, NULL, &AUTHORIZER)->base);
 }
 
+struct cel_value cel_authorizer_resource(struct arena *a, const char *group, const char *resource,
+                                         const char *subresource, const char *ns, const char *name)
+{
+	struct question *q = question_new(a, NULL, &RESOURCE);
+
+	q->group = group;
+	q->resource = resource;
+	q->subresource = subresource;
+	q->ns = ns;
+	q->name = name;
+	return cel_of_opaque(&q->base);
+}
+
 static const char *text(struct cel_run *run, struct cel_value v)
 {
 	return arena_strndup(run->arena, v.s.data, v.s.len);

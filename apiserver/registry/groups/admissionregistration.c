@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* admissionregistration.k8s.io: webhook configurations, policies and bindings. Expressions are
- * checked by who compiles them. */
+/* admissionregistration.k8s.io: webhook configurations, policies and bindings. */
+#include "apiserver/policy/env.h"
 #include "apiserver/registry/groups/kinds.h"
 #include "apiserver/registry/row.h"
 
@@ -61,16 +61,36 @@ static void check_rule(errs_t errs, path_t p, const AdmissionregistrationV1__Rul
 		           LIST("*", "Cluster", "Namespaced"));
 }
 
-static void check_conditions(errs_t errs, path_t p,
+/* An expression of its type; what it gives. */
+static const struct cel_type *check_expression(errs_t errs, path_t p, const struct policy_env *e,
+                                               const char *text, enum cel_kind want,
+                                               enum cel_kind or_want)
+{
+	const struct cel_program *program;
+	const char *why;
+
+	if (!*text)
+		return &cel_dyn;
+	program = policy_env_compile(e, text, want, or_want, &why);
+	if (!program)
+		field_invalid(errs, p, text, why);
+	return program ? cel_program_type(program) : &cel_dyn;
+}
+
+static void check_conditions(errs_t errs, path_t p, unsigned may_name,
                              AdmissionregistrationV1__MatchCondition *const *list, size_t n)
 {
+	struct policy_env env;
 	struct index seen = INDEX_IN(errs->arena);
 
 	if (n > CONDITIONS_MAX)
 		field_too_many(errs, p, (int64_t)n, CONDITIONS_MAX);
+	policy_env_init(&env, may_name | POLICY_AUTHORIZER, errs->arena);
 	for (size_t i = 0; i < n; i++) {
 		path_t at = FIELD_INDEX(p, i);
 		check_required(errs, FIELD(at, "expression"), list[i]->expression);
+		check_expression(errs, FIELD(at, "expression"), &env, list[i]->expression, CEL_BOOL,
+		                 CEL_BOOL);
 		check_required_name(errs, FIELD(at, "name"), list[i]->name, names_qualified);
 		if (*list[i]->name && !index_add(&seen, list[i]->name, 0))
 			field_duplicate(errs, FIELD(at, "name"), list[i]->name);
@@ -171,7 +191,7 @@ static void validating_validate(const struct strategy_ctx *ctx, const struct obj
 	for (size_t i = 0; i < c->n_webhooks; i++) {
 		path_t p = FIELD_INDEX(FIELD(NULL, "webhooks"), i);
 		check_webhook(errs, p, c->webhooks[i]);
-		check_conditions(errs, FIELD(p, "matchConditions"),
+		check_conditions(errs, FIELD(p, "matchConditions"), 0,
 		                 c->webhooks[i]->match_conditions,
 		                 c->webhooks[i]->n_match_conditions);
 		if (!index_add(&seen, c->webhooks[i]->name, 0)) {
@@ -190,7 +210,7 @@ static void mutating_validate(const struct strategy_ctx *ctx, const struct objec
 		const AdmissionregistrationV1__MutatingWebhook *w = c->webhooks[i];
 		path_t p = FIELD_INDEX(FIELD(NULL, "webhooks"), i);
 		check_webhook(errs, p, (const AdmissionregistrationV1__ValidatingWebhook *)w);
-		check_conditions(errs, FIELD(p, "matchConditions"), w->match_conditions,
+		check_conditions(errs, FIELD(p, "matchConditions"), 0, w->match_conditions,
 		                 w->n_match_conditions);
 		if (w->reinvocation_policy)
 			check_enum(errs, FIELD(p, "reinvocationPolicy"), w->reinvocation_policy,
@@ -289,14 +309,18 @@ static void check_constraints(errs_t errs, path_t p,
 	check_match(errs, p, m);
 }
 
-static void check_variables(errs_t errs, path_t p, AdmissionregistrationV1__Variable *const *list,
-                            size_t n)
+/* Each may name those before it: they join the environment. */
+static void check_variables(errs_t errs, path_t p, struct policy_env *env,
+                            AdmissionregistrationV1__Variable *const *list, size_t n)
 {
 	struct index seen = INDEX_IN(errs->arena);
 	for (size_t i = 0; i < n; i++) {
 		path_t at = FIELD_INDEX(p, i);
 		check_required_name(errs, FIELD(at, "name"), list[i]->name, names_c_identifier);
 		check_required(errs, FIELD(at, "expression"), list[i]->expression);
+		policy_env_add(env, list[i]->name,
+		               check_expression(errs, FIELD(at, "expression"), env,
+		                                list[i]->expression, CEL_DYN, CEL_DYN));
 		if (!index_add(&seen, list[i]->name, 0)) {
 			field_duplicate(errs, FIELD(at, "name"), list[i]->name);
 		}
@@ -322,9 +346,18 @@ static void policy_validate(const struct strategy_ctx *ctx, const struct object 
 		           LIST("Fail", "Ignore"));
 	check_param_kind(errs, FIELD(p, "paramKind"), s->param_kind);
 	check_constraints(errs, FIELD(p, "matchConstraints"), s->match_constraints);
-	check_conditions(errs, FIELD(p, "matchConditions"), s->match_conditions,
+	unsigned params = s->param_kind ? POLICY_PARAMS : 0;
+	struct policy_env env;
+	policy_env_init(&env, params | POLICY_NAMESPACE | POLICY_AUTHORIZER | POLICY_VARIABLES,
+	                errs->arena);
+	check_conditions(errs, FIELD(p, "matchConditions"), params, s->match_conditions,
 	                 s->n_match_conditions);
-	check_variables(errs, FIELD(p, "variables"), s->variables, s->n_variables);
+	check_variables(errs, FIELD(p, "variables"), &env, s->variables, s->n_variables);
+	/* Messages may not ask about rights. */
+	struct policy_env messages;
+	policy_env_init(&messages, params | POLICY_NAMESPACE | POLICY_VARIABLES, errs->arena);
+	for (size_t i = 0; i < env.variables.n_fields; i++)
+		policy_env_add(&messages, env.fields[i].name, env.fields[i].type);
 	if (!s->n_validations && !s->n_audit_annotations) {
 		field_required(errs, FIELD(p, "validations"),
 		               "validations or auditAnnotations must be specified");
@@ -337,6 +370,10 @@ static void policy_validate(const struct strategy_ctx *ctx, const struct object 
 		if (!*v->expression)
 			field_required(errs, FIELD(at, "expression"),
 			               "expression is not specified");
+		check_expression(errs, FIELD(at, "expression"), &env, v->expression, CEL_BOOL,
+		                 CEL_BOOL);
+		check_expression(errs, FIELD(at, "messageExpression"), &messages,
+		                 v->message_expression, CEL_STRING, CEL_STRING);
 		if (*v->message && strchr(v->message, '\n'))
 			field_invalid(errs, FIELD(at, "message"), v->message,
 			              "message must not contain line breaks");
@@ -351,6 +388,8 @@ static void policy_validate(const struct strategy_ctx *ctx, const struct object 
 		                    names_qualified);
 		check_required(errs, FIELD(at, "valueExpression"),
 		               s->audit_annotations[i]->value_expression);
+		check_expression(errs, FIELD(at, "valueExpression"), &env,
+		                 s->audit_annotations[i]->value_expression, CEL_STRING, CEL_NULL);
 	}
 }
 
@@ -366,9 +405,13 @@ static void mutating_policy_validate(const struct strategy_ctx *ctx, const struc
 		           LIST("Fail", "Ignore"));
 	check_param_kind(errs, FIELD(p, "paramKind"), s->param_kind);
 	check_constraints(errs, FIELD(p, "matchConstraints"), s->match_constraints);
-	check_conditions(errs, FIELD(p, "matchConditions"), s->match_conditions,
+	unsigned params = s->param_kind ? POLICY_PARAMS : 0;
+	struct policy_env env;
+	policy_env_init(&env, params | POLICY_NAMESPACE | POLICY_AUTHORIZER | POLICY_VARIABLES,
+	                errs->arena);
+	check_conditions(errs, FIELD(p, "matchConditions"), params, s->match_conditions,
 	                 s->n_match_conditions);
-	check_variables(errs, FIELD(p, "variables"), s->variables, s->n_variables);
+	check_variables(errs, FIELD(p, "variables"), &env, s->variables, s->n_variables);
 	if (!s->n_mutations)
 		field_required(errs, FIELD(p, "mutations"), "mutations must be specified");
 	for (size_t i = 0; i < s->n_mutations; i++)
