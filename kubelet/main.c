@@ -5,6 +5,7 @@
 #include <netinet/in.h>
 #include <arpa/inet.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "common/base/log.h"
@@ -89,6 +90,8 @@ int main(int argc, char **argv)
 	    .groups = kubelet_flags,
 	    .n_groups = 1, /* the others are the configuration file's */
 	};
+	/* Folders of volumes are for users of containers, not only for the kubelet's own. */
+	umask(022);
 	struct daemon d;
 	int r = daemon_init(&d, &options, argc, argv);
 	if (r)
