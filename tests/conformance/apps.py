@@ -1,8 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """sig-apps: deployments, replica sets, replication controllers, disruption budgets."""
-from lifecycle import holds
-from suite import (BUSYBOX, IMAGE, PAUSE, Failure, behaviour, check, condition, container, equal, is_true, name, netexec, pod, poll,
-                   ready, refused, suffix, template, uid, version)
+from suite import (BUSYBOX, PAUSE, behaviour, check, condition, container, equal, is_true, name, netexec, pod, poll, ready,
+                   refused, template, uid, version)
 
 A = '[sig-apps] '
 
@@ -170,8 +169,7 @@ def serve(t, kind, resource):
     t.r(resource).create(workload(kind, 'serving', 2, containers=[netexec(9376)]))
     pods = t.pods.until('two ready pods', lambda pods: len(pods) == 2 and all(map(ready, pods)) and pods, labels={'name': 'serving'})
     for p in pods:
-        out = t.shell(f'wget -T 5 -q -O - http://{p["status"]["podIP"]}:9376/hostname')
-        equal(out, name(p), f'the answer of {name(p)}')
+        equal(t.ask(p['status']['podIP'], 9376), [name(p)], f'the answer of {name(p)}')
 
 
 behaviour(R + 'should serve a basic image on each replica with a public image [Conformance]', 'ReplicaSet', 'replicasets')(serve)
@@ -191,8 +189,7 @@ def scale(t, resource, n):
     r = t.r(resource)
     s = r.get(n, 'scale')
     equal((s['kind'], s['spec']['replicas'], s['status']['replicas'] >= 0), ('Scale', 1, True), 'the scale')
-    s['spec']['replicas'] = 2
-    equal(r.update(s, 'scale')['spec']['replicas'], 2, 'the replaced scale')
+    poll('replacing the scale', lambda: r.update({**r.get(n, 'scale'), 'spec': {'replicas': 2}}, 'scale')['spec']['replicas'] == 2)
     equal(r.get(n)['spec']['replicas'], 2, 'the replicas')
     equal(r.patch(n, {'spec': {'replicas': 4}}, 'merge', 'scale')['spec']['replicas'], 4, 'the patched scale')
     equal(r.get(n)['spec']['replicas'], 4, 'the replicas after the patch')
@@ -213,9 +210,7 @@ def replica_set_replace(t):
     r, labels = t.r('replicasets'), {'name': 'sample-pod'}
     r.create(workload('ReplicaSet', 'rs', 1, labels))
     r.wait('rs', lambda o: o['status'].get('readyReplicas') == 1, 'ready')
-    s = r.get('rs', 'scale')
-    s['spec']['replicas'] = 2
-    r.update(s, 'scale')
+    poll('replacing the scale', lambda: r.update({**r.get('rs', 'scale'), 'spec': {'replicas': 2}}, 'scale'))
     r.wait('rs', lambda o: o['status'].get('readyReplicas') == 2, 'two ready')
     r.patch('rs', {'metadata': {'labels': {'test-rs': 'patched'}}, 'spec': {'replicas': 3, 'template': {'spec': {
         'terminationGracePeriodSeconds': 0, 'containers': [{'name': 'c', 'image': BUSYBOX, 'command': ['sleep', '1000']}]}}}})

@@ -182,7 +182,7 @@ class WebSocket:
     def __init__(self, api, path, protocol, timeout):
         c = api.connect(timeout)
         c.request('GET', path, headers=api.headers({
-            'Connection': 'Upgrade', 'Upgrade': 'websocket', 'Sec-WebSocket-Version': '13',
+            'Accept': '*/*', 'Connection': 'Upgrade', 'Upgrade': 'websocket', 'Sec-WebSocket-Version': '13',
             'Sec-WebSocket-Key': base64.b64encode(os.urandom(16)).decode(), 'Sec-WebSocket-Protocol': protocol}))
         self.sock = c.sock
         r = c.getresponse()

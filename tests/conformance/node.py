@@ -2,9 +2,9 @@
 """sig-node: what a container finds around it, and how it is watched over."""
 import re
 
-from suite import (BUSYBOX, IMAGE, PAUSE, Failure, behaviour, check, condition, container, ended, equal, is_true, name, netexec, pod,
-                   poll, ready, refused, running, statuses, suffix, template, uid, version)
-from volumes import DATA, LINUX, NODE, encoded, make_source
+from suite import (BUSYBOX, IMAGE, PAUSE, Failure, behaviour, check, condition, container, equal, is_true, name, netexec, pod,
+                   ready, refused, running, statuses, suffix, uid)
+from volumes import LINUX, NODE, encoded, make_source
 
 N = '[sig-node] '
 
@@ -387,16 +387,16 @@ def server(t, n='server', **more):
 @behaviour(H + 'poststart exec hook properly' + NODE)
 def post_start(t):
     s = server(t)
-    hook = {'postStart': {'exec': {'command': ['sh', '-c', f'wget -q -O - http://{s["status"]["podIP"]}:8080/echo?msg=poststart']}}}
-    t.run(pod('hooked', container(shell='sleep 600', lifecycle=hook)))
+    hook = {'postStart': {'exec': {'command': ['/kubec-test', 'get', 'http', s['status']['podIP'], '8080', 'echo?msg=poststart']}}}
+    t.run(pod('hooked', netexec(lifecycle=hook)))
     t.until_log('server', 'GET /echo?msg=poststart')
 
 
 @behaviour(H + 'prestop exec hook properly' + NODE)
 def pre_stop(t):
     s = server(t)
-    hook = {'preStop': {'exec': {'command': ['sh', '-c', f'wget -q -O - http://{s["status"]["podIP"]}:8080/echo?msg=prestop']}}}
-    t.run(pod('hooked', container(shell='sleep 600', lifecycle=hook), terminationGracePeriodSeconds=15))
+    hook = {'preStop': {'exec': {'command': ['/kubec-test', 'get', 'http', s['status']['podIP'], '8080', 'echo?msg=prestop']}}}
+    t.run(pod('hooked', netexec(lifecycle=hook), terminationGracePeriodSeconds=15))
     t.pods.delete('hooked', {'gracePeriodSeconds': 15})
     t.until_log('server', 'GET /echo?msg=prestop')
     t.pods.gone('hooked')

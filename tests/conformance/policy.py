@@ -2,8 +2,8 @@
 """Quotas, limit ranges, events, and the API operations of kinds that need no more than that."""
 import json
 
-from lifecycle import api_operations, create_all, discovered, drop, holds
-from suite import (PAUSE, behaviour, check, condition, container, equal, name, pod, refused, suffix, template, uid, version)
+from lifecycle import api_operations, create_all, discovered, holds
+from suite import PAUSE, behaviour, check, condition, container, equal, name, pod, refused, suffix, template, uid, version
 
 Q = '[sig-api-machinery] ResourceQuota '
 

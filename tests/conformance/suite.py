@@ -16,7 +16,7 @@ import string
 import subprocess
 import time
 
-from client import WAIT, ApiError, Failure, brief, name, uid, version  # noqa: F401 (names for tests)
+from client import WAIT, ApiError, Failure, brief, name, uid, version  # noqa: F401 (names that tests take from here)
 
 BUSYBOX = 'localhost/busybox:1'
 NGINX = 'localhost/nginx:1'
@@ -234,6 +234,13 @@ class Test:
         """The output of a script in a busybox of its own."""
         return self.output(pod('shell-' + suffix(), container(shell=script, **(container_more or {})), **spec),
                            phase=phase)
+
+    def ask(self, address, port, request='hostname', protocol='http', tries=1, where=None, **spec):
+        """What a server answers a pod (a running one with kubec-test, or a new one), one line a try."""
+        command = ['/kubec-test', 'get', protocol, address, str(port), request, str(tries)]
+        if where:
+            return self.kubectl('exec', where, '-c', 'c', '--', *command).split('\n')[:-1]
+        return self.output(pod('ask-' + suffix(), container(IMAGE, command=command), **spec)).split('\n')[:-1]
 
     def execute(self, pod_name, script, container_name='c', ok=True):
         """The output of a script in a running container, by kubectl exec."""

@@ -4,7 +4,7 @@ import base64
 import itertools
 
 from results import behaviours
-from suite import PAUSE, behaviour, check, container, equal, name, pod, refused, running, suffix
+from suite import PAUSE, behaviour, container, equal, name, pod, refused, running, suffix
 
 S = '[sig-storage] '
 NODE = ' [NodeConformance] [Conformance]'

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """sig-apps: jobs, cron jobs, daemon sets, stateful sets."""
-from apps import change_status, evict, observed, owned, revised, scale, workload
-from suite import (BUSYBOX, PAUSE, Failure, behaviour, check, condition, container, equal, is_true, name, netexec, pod, ready,
-                   running, statuses, template, uid, version)
+from apps import change_status, observed, owned, revised, scale, workload
+from suite import (BUSYBOX, PAUSE, behaviour, check, condition, container, equal, is_true, name, pod, ready, running, statuses,
+                   template, uid, version)
 
 A = '[sig-apps] '
 

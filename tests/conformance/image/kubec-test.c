@@ -5,8 +5,10 @@
  *   kubec-test netexec PORT [UDP_PORT]   HTTP: /hostname, /clientip, /healthz, /echo?msg=TEXT,
  * /dial?..., /status/CODE, /count; UDP: answers "hostname" or "clientip", echoes the rest of "echo
  * TEXT" kubec-test liveness PORT SECONDS     /healthz is 200 for so many seconds, then 500
- *   kubec-test args ...                  prints how it was called, one argument a line
- *   kubec-test grpc PORT                 grpc.health.v1.Health: serving, whatever is asked
+ *   kubec-test get http|udp IP PORT REQUEST [TRIES]   asks that server and prints the answers, a
+ * line each; 1 when one was empty kubec-test args ...                  prints how it was called,
+ * one argument a line kubec-test grpc PORT                 grpc.health.v1.Health: serving, whatever
+ * is asked
  *
  * /dial?host=H&port=P&protocol=http|udp&request=R&tries=N asks another one N times and answers with
  * one line an answer.
@@ -117,6 +119,24 @@ static void ask(const struct sockaddr_in *to, bool udp, const char *request, cha
 			memmove(out, body + 4, strlen(body + 4) + 1);
 	}
 	close(fd);
+}
+
+/* Asks from the command line. */
+static int get(char **argv, long tries)
+{
+	struct sockaddr_in to = {.sin_family = AF_INET};
+	char answer[ANSWER_BYTES];
+	int failed = 0;
+
+	to.sin_port = htons((uint16_t)strtol(argv[2], NULL, 10));
+	if (inet_pton(AF_INET, argv[1], &to.sin_addr) != 1)
+		return 2;
+	while (tries-- > 0) {
+		ask(&to, !strcmp(argv[0], "udp"), argv[3], answer, sizeof(answer));
+		puts(answer);
+		failed |= !*answer;
+	}
+	return failed;
 }
 
 static void dial(const char *query, char *out, size_t size)
@@ -351,6 +371,8 @@ int main(int argc, char **argv)
 			puts(argv[i]);
 		return 0;
 	}
+	if (argc >= 6 && !strcmp(argv[1], "get"))
+		return get(argv + 2, argc > 6 ? strtol(argv[6], NULL, 10) : 1);
 	setvbuf(stdout, NULL, _IOLBF, 0);
 	signal(SIGTERM, on_term);
 	signal(SIGPIPE, SIG_IGN);
