@@ -57,6 +57,7 @@ void bootstrap_write(struct bootstrap *b, const struct wanted *w, write_done don
 
 /* cluster.c: the objects that depend on this cluster's options. */
 void bootstrap_cluster_objects(struct bootstrap *b, struct wanted_list *l);
+void bootstrap_api_services(struct wanted_list *l);
 /* The Endpoints and EndpointSlice of `kubernetes` for these addresses. */
 void bootstrap_endpoints(struct bootstrap *b, const char *const *addresses, size_t n,
                          struct wanted_list *l);

@@ -187,6 +187,7 @@ void bootstrap_cluster_objects(struct bootstrap *b, struct wanted_list *l)
 	service_cidr(b, l);
 	authentication_config(b, l);
 	token_tracking(l);
+	bootstrap_api_services(l);
 }
 
 void bootstrap_endpoints(struct bootstrap *b, const char *const *addresses, size_t n,

@@ -6,6 +6,7 @@
 #include "common/base/clock.h"
 #include "common/base/log.h"
 #include "common/base/rng.h"
+#include "proto/apiregistration_v1.pb-c.h"
 #include "proto/meta_v1.pb-c.h"
 #include "proto/json_decode.h"
 #include "proto/networking_v1.pb-c.h"
@@ -62,9 +63,31 @@ static void on_put(void *arg, const struct store_result *r)
 	finish(wr, r->code == 0 && r->done);
 }
 
-/* The new state of ServiceCIDRs is clients' to read, not to write: it is set after the rules. */
+/* What this server serves itself is always there. */
+static void set_available(struct object *obj, struct arena *a, int64_t now_s)
+{
+	ApiregistrationV1__APIService *s = OBJECT_MSG(obj, ApiregistrationV1__APIService);
+	ApiregistrationV1__APIServiceCondition *c =
+	    (ApiregistrationV1__APIServiceCondition *)pb_new(
+	        schema_of(&apiregistration_v1__apiservice_condition__descriptor), a);
+
+	c->type = (char *)"Available";
+	c->status = (char *)"True";
+	c->reason = (char *)"Local";
+	c->message = (char *)"Local APIServices are always available";
+	c->last_transition_time->has_seconds = true;
+	c->last_transition_time->seconds = now_s;
+	s->status->conditions = arena_array(a, ApiregistrationV1__APIServiceCondition *, 1);
+	s->status->conditions[0] = c;
+	s->status->n_conditions = 1;
+}
+
+/* The new state of ServiceCIDRs and APIServices is clients' to read, not to write: it is set after
+ * the rules. */
 static void set_status(struct object *obj, struct arena *a, int64_t now_s)
 {
+	if (!strcmp(obj->res->resource, "apiservices"))
+		set_available(obj, a, now_s);
 	if (strcmp(obj->res->resource, "servicecidrs") != 0)
 		return;
 	NetworkingV1__ServiceCIDR *c = OBJECT_MSG(obj, NetworkingV1__ServiceCIDR);
