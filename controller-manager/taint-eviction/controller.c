@@ -2,6 +2,7 @@
 /* The shell of taint eviction: pods leave nodes whose NoExecute taints they do not tolerate, or not
  * any longer. */
 #include "common/base/clock.h"
+#include "common/base/map.h"
 #include "controller-manager/base/evict.h"
 #include "controller-manager/base/manager.h"
 #include "controller-manager/taint-eviction/plan/plan.h"
@@ -15,7 +16,16 @@ struct evictions {
 	unsigned pods_by_node;
 	struct workqueue *queue;
 	struct recorder *recorder;
+	/* Pod key -> the second since when its time on the node has been running out: what a taint
+	 * without a time counts from, however often the pod is looked at. */
+	struct map since;
 };
+
+static int64_t since_s(struct evictions *s, const char *key, int64_t now_s)
+{
+	void *at = map_get_str(&s->since, key);
+	return at ? (int64_t)(intptr_t)at : now_s;
+}
 
 static void process(struct workqueue *q, const char *key, void *arg)
 {
@@ -28,7 +38,12 @@ static void process(struct workqueue *q, const char *key, void *arg)
 	if (pod && !o->deleting && (on = informer_get_key(s->nodes, pod->spec->node_name)))
 		node = (CoreV1__Node *)informer_object_decode(on, &core_v1__node_schema, &a);
 	int64_t now_s = clock_real_ns() / 1000000000;
-	int64_t at = node ? taint_eviction_at(node, pod, now_s) : TAINT_STAY;
+	int64_t since = since_s(s, key, now_s);
+	int64_t at = node ? taint_eviction_at(node, pod, since) : TAINT_STAY;
+	if (at == TAINT_STAY)
+		map_del_str(&s->since, key);
+	else
+		map_put_str(&s->since, key, (void *)(intptr_t)since);
 	if (at > now_s)
 		workqueue_add_after(q, key, (uint64_t)(at - now_s) * 1000);
 	if (at == TAINT_STAY || at > now_s) {
@@ -84,6 +99,7 @@ static void *make(struct manager *m)
 	struct evictions *s = calloc(1, sizeof(*s));
 	if (!s)
 		abort();
+	map_init(&s->since, 0);
 	s->client = manager_client(m, "node-controller");
 	s->recorder = recorder_new(m->client, "taint-eviction-controller", NULL);
 	s->queue = workqueue_new(m->loop, WORKERS, process, s);
@@ -94,7 +110,7 @@ static void *make(struct manager *m)
 	s->pods_by_node = informer_add_index(s->pods, "node", informer_index_pod_node);
 	informer_add_handler(s->nodes,
 	                     &(struct informer_handler){on_node, on_node_update, NULL, s});
-	informer_add_handler(s->pods, &(struct informer_handler){on_pod, on_pod_update, NULL, s});
+	informer_add_handler(s->pods, &(struct informer_handler){on_pod, on_pod_update, on_pod, s});
 	return s;
 }
 
@@ -108,6 +124,7 @@ static void free_self(void *self)
 	struct evictions *s = self;
 	recorder_free(s->recorder);
 	workqueue_free(s->queue);
+	map_deinit(&s->since);
 	free(s);
 }
 
