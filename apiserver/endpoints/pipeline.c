@@ -209,6 +209,10 @@ static bool verb_served(const struct call *c)
 {
 	enum request_verb v = c->req->verb;
 
+	/* A proxy passes on methods that are no verb. */
+	if (v == VERB_NONE)
+		return strcmp(c->info->subresource, "proxy") == 0 &&
+		       strcmp(c->req->method, "OPTIONS") == 0;
 	if (!(c->info->verbs & verb_bit(v)))
 		return false;
 	/* An object is posted to its collection and written under its name. */
