@@ -130,7 +130,7 @@ def guestbook(t):
     for tier, replicas in ('backend', 2), ('frontend', 3):
         t.kubectl('rollout', 'status', 'deployment/' + tier, '--timeout=80s', timeout=90)
     front, back = (t.r('services').get(x)['spec']['clusterIP'] for x in ('frontend', 'backend'))
-    t.run(pod('client', container(IMAGE, command=['/kubec-test', 'netexec', '8080'])))
+    t.run(pod('client', container(IMAGE, command=['/kubec-test', 'pause'])))
     request = f'dial?host={back}&port=80&protocol=http&request=echo%3Fmsg%3Dmessages'
     poll('an answer of the back end by the front end',
          lambda: ask_from(t, 'client', front, 80, request=request)[:1] == ['messages'])

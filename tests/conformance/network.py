@@ -22,7 +22,7 @@ def servers(t, n, app='server', udp=None):
 
 
 def client(t):
-    return name(t.run(pod('client', container(IMAGE, command=['/kubec-test', 'netexec', '8080']))))
+    return name(t.run(pod('client', container(IMAGE, command=['/kubec-test', 'pause']))))
 
 
 def endpoints(t, n):
@@ -367,7 +367,7 @@ def intra_pod(t):
 
 def from_node(t, protocol):
     names = servers(t, 2, udp=8081)
-    t.run(pod('client', container(IMAGE, command=['/kubec-test', 'netexec', '18093']), hostNetwork=True))
+    t.run(pod('client', container(IMAGE, command=['/kubec-test', 'pause']), hostNetwork=True))
     for n in names:
         answers(t, 'client', ip_of(t, n), 8081 if protocol == 'udp' else 8080, [n], protocol)
 
@@ -384,7 +384,7 @@ def host_port(t):
         t.pods.create(pod(n, netexec(udp=8081, ports=[{'containerPort': 8081 if protocol == 'UDP' else 8080, 'hostPort': port,
                                                        'hostIP': ip, 'protocol': protocol}])))
     t.pods.until('all ready', lambda pods: len(pods) == 3 and all(map(ready, pods)))
-    t.run(pod('client', container(IMAGE, command=['/kubec-test', 'netexec', '18094']), hostNetwork=True))
+    t.run(pod('client', container(IMAGE, command=['/kubec-test', 'pause']), hostNetwork=True))
     answers(t, 'client', '127.0.0.1', port, ['pod1'])
     answers(t, 'client', node, port, ['pod2'])
     answers(t, 'client', node, port, ['pod3'], 'udp')

@@ -377,6 +377,8 @@ int main(int argc, char **argv)
 	signal(SIGTERM, on_term);
 	signal(SIGPIPE, SIG_IGN);
 	started = time(NULL);
+	while (argc == 2 && !strcmp(argv[1], "pause"))
+		pause();
 	if (!strcmp(mode, "liveness") && argc == 4) {
 		healthy_seconds = (int)strtol(argv[3], NULL, 10);
 		accept_all(listen_on(SOCK_STREAM, port), serve_http);
