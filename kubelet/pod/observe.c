@@ -61,6 +61,7 @@ static void finish(struct observation *o)
 	p->rt.runtime_name = p->k->runtime_name;
 	p->rt_mark = o->mark;
 	p->rt_fresh = p->rt_seen = true;
+	pods_observed(p->k->pods, p);
 	free(o);
 	p->busy--;
 	pod_sync(p);

@@ -4,6 +4,7 @@
 
 #include "common/base/clock.h"
 #include "common/base/log.h"
+#include "kubelet/pleg/exits.h"
 #include "kubelet/pod/pod.h"
 #include "kubelet/static/statics.h"
 #include "kubelet/volume/volume.h"
@@ -131,6 +132,7 @@ void pod_forget(struct pod *p)
 	if (p->is_static)
 		statics_wake(p->k->statics);
 	map_del_str(&p->k->pods->by_uid, p->uid);
+	exits_forget(p->k->pods->exits, p);
 	probes_stop(p);
 	volumes_free(p->volumes);
 	loop_timer_stop(&p->timer);

@@ -87,6 +87,8 @@ struct pods {
 	bool synced, listed, runtime_ok;
 	uint64_t relisted_ms, relist_began_ns;
 	bool listing;
+	struct exits *exits;     /* kubelet/pleg */
+	unsigned hurries;        /* relists in quick succession that are left */
 	struct arena list_arena; /* the sandboxes of a relist in flight */
 	const CriV1__ListPodSandboxResponse *sandboxes;
 };
@@ -97,6 +99,8 @@ void pods_free(struct pods *p);
 void pods_start(struct pods *p);
 struct pod *pods_find(struct pods *p, const char *ns, const char *name);
 struct pod *pods_find_uid(struct pods *p, const char *uid);
+/* The pod was observed. */
+void pods_observed(struct pods *p, const struct pod *pod);
 /* Looks at the runtime at once. */
 void pods_relist_now(struct pods *p);
 /* Whether the runtime was looked at lately; 0 or fills err ("PLEG is not healthy: ..."). */

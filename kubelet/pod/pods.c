@@ -7,12 +7,21 @@
 #include "common/base/clock.h"
 #include "common/base/log.h"
 #include "kubelet/node/node.h"
+#include "kubelet/pleg/exits.h"
 #include "kubelet/pod/pod.h"
 #include "kubelet/static/statics.h"
 #include "kubelet/stats/stats.h"
 #include "proto/schema_messages.h"
 
-enum { RELIST_MS = 1000, RELIST_HEALTHY_MS = 180000 };
+enum {
+	RELIST_MS = 1000,
+	/* While every process is watched (kubelet/pleg): only others' doings are to be found. */
+	RELIST_WATCHED_MS = 10000,
+	/* A process has ended: until the runtime knows. */
+	HURRY_MS = 20,
+	HURRIES = 25,
+	RELIST_HEALTHY_MS = 180000
+};
 
 struct pod *pods_find_uid(struct pods *p, const char *uid)
 {
@@ -149,12 +158,33 @@ static void compare(struct pods *pods, const CriV1__ListContainersResponse *cont
 		p->rt_fresh = false;
 		*vec_push(&wake) = p;
 	}
+	if (wake.n)
+		pods->hurries = 0;
 	VEC_FOREACH (&wake, p)
 		pod_sync(*p);
 	vec_deinit(&wake);
 	map_deinit(&marks);
 	for (size_t i = 0; pods->synced && i < boxes->n_items; i++)
 		adopt_orphan(pods, boxes->items[i]);
+}
+
+static bool all_is_watched(const struct pods *p)
+{
+	MAP_FOREACH (&p->by_uid, it) {
+		const struct pod *pod = it->value;
+		if (pod->busy || !pod->rt_fresh)
+			return false;
+	}
+	return exits_complete(p->exits);
+}
+
+static uint64_t next_relist_ms(struct pods *p)
+{
+	if (p->hurries) {
+		p->hurries--;
+		return HURRY_MS;
+	}
+	return p->runtime_ok && all_is_watched(p) ? RELIST_WATCHED_MS : RELIST_MS;
 }
 
 static void relist_ended(struct pods *p, const struct cri_result *failed)
@@ -173,7 +203,7 @@ static void relist_ended(struct pods *p, const struct cri_result *failed)
 	arena_deinit(&p->list_arena);
 	p->sandboxes = NULL;
 	p->listing = false;
-	loop_timer_start(&p->relist, RELIST_MS);
+	loop_timer_start(&p->relist, next_relist_ms(p));
 }
 
 static void on_containers(const struct cri_result *r, void *arg)
@@ -215,6 +245,22 @@ void pods_relist_now(struct pods *p)
 	loop_timer_start(&p->relist, 0);
 }
 
+static void on_exit_seen(void *arg)
+{
+	struct pods *p = arg;
+	p->hurries = HURRIES;
+	if (!p->listing)
+		loop_timer_start(&p->relist, HURRY_MS);
+}
+
+void pods_observed(struct pods *p, const struct pod *pod)
+{
+	exits_sync(p->exits, pod);
+	if (!exits_complete(p->exits) && p->relist.due_ms > loop_now_ms(p->k->loop) + RELIST_MS &&
+	    loop_timer_active(&p->relist))
+		loop_timer_start(&p->relist, RELIST_MS);
+}
+
 int pods_check(void *pods, struct err *err)
 {
 	const struct pods *p = pods;
@@ -249,6 +295,7 @@ struct pods *pods_new(struct kubelet *k)
 	k->pods = p;
 	p->runtime_ok = true;
 	map_init(&p->by_uid, 0);
+	p->exits = exits_new(k, on_exit_seen, p);
 	loop_timer_init(&p->relist, k->loop, relist, p);
 	char *selector = arena_printf(&k->daemon->arena, "spec.nodeName=%s", k->config->node_name);
 	struct client_resource pods = {"", "v1", "pods"}, services = {"", "v1", "services"};
@@ -282,5 +329,6 @@ void pods_free(struct pods *p)
 		pod_forget(any);
 	}
 	map_deinit(&p->by_uid);
+	exits_free(p->exits);
 	free(p);
 }
