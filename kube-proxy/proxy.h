@@ -1,28 +1,32 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
-/* kube-proxy: informers of Services and EndpointSlices in, nf_tables transactions out. Owns the
- * state of core/ and the netlink socket of kernel/; everything runs on one loop. */
+/* kube-proxy: informers of Services, EndpointSlices, ServiceCIDRs and the own Node in, nf_tables
+ * transactions out. Owns the state of core/ and the netlink socket of kernel/; everything runs on
+ * one loop.
+ *
+ * Changes share transactions: two may go out at once, then one every minSyncPeriod. A family whose
+ * transaction failed starts anew after a back-off; the other one is not concerned. */
 #include "common/client/informer.h"
 #include "common/daemon/daemon.h"
 #include "kube-proxy/core/state.h"
-#include "kube-proxy/kernel/nft.h"
+#include "kube-proxy/options.h"
+
+struct proxy;
 
 struct proxy_options {
 	struct daemon *daemon;
 	struct client *client;
 	const char *node_name;
-	struct nft_config kernel;
-	uint32_t min_sync_ms; /* changes that come within this time share a transaction */
+	const struct proxy_config *config;
 };
-
-struct proxy;
 
 int proxy_new(const struct proxy_options *o, struct proxy **ret, struct err *err);
 void proxy_start(struct proxy *p);
 void proxy_free(struct proxy *p);
-/* The rules of the first full list are in the kernel. */
-bool proxy_synced(const struct proxy *p);
-/* Real time of the last transaction, and of the oldest change that is not in the kernel (0: all
- * are); for /healthz. Nanoseconds since 1970. */
-int64_t proxy_last_sync_ns(const struct proxy *p);
-int64_t proxy_pending_since_ns(const struct proxy *p);
+
+/* As load balancers ask: no change waits for long, and (eligible) the node is there to stay.
+ * *ret_updated: real time in nanoseconds of the last transaction, 0 before the first. */
+bool proxy_healthy(const struct proxy *p, int64_t *ret_updated_ns);
+bool proxy_node_eligible(const struct proxy *p);
+/* The tables as kube-proxy believes them to be (core/text.h). */
+void proxy_rules_text(const struct proxy *p, struct buf *out);

@@ -1,62 +1,72 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "kube-proxy/core/state.h"
 
-#include <stdio.h>
-
+#include "common/base/heap.h"
 #include "common/base/map.h"
-
-struct frontend {
-	struct frontend_key key;
-	enum frontend_kind kind;
-	uint32_t n;
-	struct backend *backends;
-};
-
-struct frontends {
-	VEC(struct frontend) list;
-};
+#include "kube-proxy/core/wanted.h"
 
 /* A service by name, whether its object or only its slices are known. */
 struct entry {
 	char *key;
 	struct service *svc;
-	VEC(struct endpoint_slice *) slices;
-	struct frontends have;
-	bool dirty;
-	bool denied; /* wants a frontend that another service holds */
+	slice_list slices;
+	struct {
+		uint8_t *bytes; /* packed elements that the kernel has, sorted */
+		size_t len;
+		bool dirty, denied; /* denied: wants a frontend that another service holds */
+	} have[FAMILIES];
 };
 
-struct counter {
-	uint32_t n;
+/* An element that several services hold: it is in the kernel while one of them does. */
+struct shared {
+	struct element element;
+	size_t holders;
+	bool in_kernel, touched;
+};
+
+struct owner {
+	struct entry *entry;
+	uint64_t round; /* of the last claim */
+};
+
+typedef VEC(struct entry *) entry_list;
+
+/* What one family's table holds. */
+struct family_state {
+	bool full; /* nothing yet: the next plan makes the table */
+	entry_list dirty;
+	struct map owners; /* frontend -> owner */
+	struct map shared; /* set and key -> shared */
+	VEC(struct shared *) touched;
 };
 
 struct proxy_state {
+	struct layout_config config;
 	struct map entries; /* service key -> entry */
 	struct map slices;  /* slice key -> endpoint_slice */
-	struct map owners;  /* frontend key bytes -> entry */
-	struct map chains;  /* kind and count -> counter */
-	struct map hairpin; /* ip -> counter */
-	VEC(struct entry *) dirty;
-	bool full;
+	struct family_state family[FAMILIES];
+	uint64_t round;
 };
+
+void proxy_plan_deinit(struct proxy_plan *p)
+{
+	vec_deinit(&p->chains_add);
+	vec_deinit(&p->dels);
+	vec_deinit(&p->adds);
+	vec_deinit(&p->chains_del);
+	vec_deinit(&p->flows);
+	vec_deinit(&p->flow_endpoints);
+}
 
 struct proxy_state *proxy_state_new(void)
 {
-	struct proxy_state *s = calloc(1, sizeof(*s));
-	if (!s)
-		abort();
-	s->full = true;
+	struct proxy_state *s = heap_new(struct proxy_state);
+	for (enum family f = 0; f < FAMILIES; f++)
+		s->family[f].full = true;
 	return s;
 }
 
-static void frontends_deinit(struct frontends *f)
-{
-	VEC_FOREACH (&f->list, it)
-		free(it->backends);
-	vec_deinit(&f->list);
-}
-
-static void free_counters(struct map *m)
+static void free_values(struct map *m)
 {
 	MAP_FOREACH (m, it)
 		free(it->value);
@@ -65,7 +75,8 @@ static void free_counters(struct map *m)
 
 static void entry_free(struct entry *e)
 {
-	frontends_deinit(&e->have);
+	for (enum family f = 0; f < FAMILIES; f++)
+		free(e->have[f].bytes);
 	service_free(e->svc);
 	vec_deinit(&e->slices);
 	free(e->key);
@@ -82,18 +93,23 @@ void proxy_state_free(struct proxy_state *s)
 		endpoint_slice_free(it->value);
 	map_deinit(&s->entries);
 	map_deinit(&s->slices);
-	map_deinit(&s->owners);
-	free_counters(&s->chains);
-	free_counters(&s->hairpin);
-	vec_deinit(&s->dirty);
+	for (enum family f = 0; f < FAMILIES; f++) {
+		free_values(&s->family[f].owners);
+		free_values(&s->family[f].shared);
+		vec_deinit(&s->family[f].touched);
+		vec_deinit(&s->family[f].dirty);
+	}
+	layout_config_deinit(&s->config);
 	free(s);
 }
 
-static void mark_dirty(struct proxy_state *s, struct entry *e)
+/* --- what changes --- */
+
+static void mark_dirty(struct proxy_state *s, struct entry *e, enum family f)
 {
-	if (!e->dirty)
-		*vec_push(&s->dirty) = e;
-	e->dirty = true;
+	if (!e->have[f].dirty)
+		*vec_push(&s->family[f].dirty) = e;
+	e->have[f].dirty = true;
 }
 
 static struct entry *entry_get(struct proxy_state *s, const char *key)
@@ -101,9 +117,8 @@ static struct entry *entry_get(struct proxy_state *s, const char *key)
 	struct entry *e = map_get_str(&s->entries, key);
 	if (e)
 		return e;
-	e = calloc(1, sizeof(*e));
-	if (!e || !(e->key = strdup(key)))
-		abort();
+	e = heap_new(struct entry);
+	e->key = heap_strdup(key);
 	map_put_str(&s->entries, key, e);
 	return e;
 }
@@ -115,7 +130,8 @@ void proxy_state_set_service(struct proxy_state *s, const char *key, struct serv
 	struct entry *e = entry_get(s, key);
 	service_free(e->svc);
 	e->svc = svc;
-	mark_dirty(s, e);
+	for (enum family f = 0; f < FAMILIES; f++)
+		mark_dirty(s, e, f);
 }
 
 static void detach_slice(struct proxy_state *s, struct endpoint_slice *slice)
@@ -125,7 +141,7 @@ static void detach_slice(struct proxy_state *s, struct endpoint_slice *slice)
 		if (e->slices.at[i] != slice)
 			continue;
 		vec_swap_remove(&e->slices, i);
-		mark_dirty(s, e);
+		mark_dirty(s, e, slice->family);
 		return;
 	}
 }
@@ -142,311 +158,311 @@ void proxy_state_set_slice(struct proxy_state *s, const char *key, struct endpoi
 		return;
 	struct entry *e = entry_get(s, slice->service_key);
 	*vec_push(&e->slices) = slice;
-	mark_dirty(s, e);
+	mark_dirty(s, e, slice->family);
 }
 
-bool proxy_state_pending(const struct proxy_state *s)
+const struct layout_config *proxy_state_config(const struct proxy_state *s)
 {
-	return s->full || s->dirty.n;
+	return &s->config;
 }
 
-/* Endpoints of one service port */
-
-enum { POLICY_READY, POLICY_TERMINATING };
-
-static int backend_cmp(const void *a, const void *b)
+void proxy_state_set_config(struct proxy_state *s, const struct layout_config *c)
 {
-	const struct backend *x = a, *y = b;
-	int r = memcmp(&x->ip, &y->ip, sizeof(x->ip));
-	return r ? r : (x->port > y->port) - (x->port < y->port);
-}
-
-static bool eligible(const struct slice_endpoint *e, int policy, bool local_only)
-{
-	if (local_only && !e->local)
-		return false;
-	return policy == POLICY_READY ? e->ready : e->serving && e->terminating;
-}
-
-static size_t collect(const struct entry *e, const struct service_port *port, int policy,
-                      bool local_only, struct backend **ret)
-{
-	VEC(struct backend) out = {0};
-	VEC_FOREACH (&e->slices, it) {
-		const struct endpoint_slice *slice = *it;
-		for (size_t p = 0; p < slice->n_ports; p++) {
-			const struct slice_port *sp = &slice->ports[p];
-			if (sp->protocol != port->protocol || strcmp(sp->name, port->name))
-				continue;
-			for (size_t i = 0; i < slice->n_endpoints; i++)
-				if (eligible(&slice->endpoints[i], policy, local_only))
-					*vec_push(&out) =
-					    (struct backend){slice->endpoints[i].ip, sp->port};
-		}
-	}
-	if (out.n)
-		qsort(out.at, out.n, sizeof(*out.at), backend_cmp);
-	size_t n = 0;
-	for (size_t i = 0; i < out.n; i++)
-		if (!n || backend_cmp(&out.at[n - 1], &out.at[i]))
-			out.at[n++] = out.at[i];
-	*ret = out.at;
-	return n;
-}
-
-static size_t backends_of(const struct entry *e, const struct service_port *port, bool local_only,
-                          struct backend **ret)
-{
-	size_t n = collect(e, port, POLICY_READY, local_only, ret);
-	if (n)
-		return n;
-	free(*ret);
-	return collect(e, port, POLICY_TERMINATING, local_only, ret);
-}
-
-/* Frontends that a service should have */
-
-static struct slice key_bytes(const struct frontend_key *key, uint8_t out[7])
-{
-	memcpy(out, &key->ip, 4);
-	memcpy(out + 4, &key->port, 2);
-	out[6] = key->protocol;
-	return slice_of(out, 7);
-}
-
-static void want(struct proxy_state *s, struct entry *e, struct frontends *out,
-                 const struct service_port *port, uint32_t ip, enum frontend_kind kind)
-{
-	bool node_port = frontend_is_node_port(kind);
-	struct frontend f = {.key = {ip, node_port ? port->node_port : port->port, port->protocol},
-	                     .kind = kind};
-	uint8_t bytes[7];
-	struct slice key = key_bytes(&f.key, bytes);
-	struct entry *owner = map_get(&s->owners, key);
-	if (owner && owner != e) {
-		e->denied = true;
+	if (layout_config_eq(&s->config, c))
 		return;
-	}
-	VEC_FOREACH (&out->list, it)
-		if (!memcmp(&it->key.ip, &f.key.ip, 4) && it->key.port == f.key.port &&
-		    it->key.protocol == f.key.protocol)
-			return;
-	if (!owner)
-		map_put(&s->owners, key, e);
-	bool local = kind == FRONTEND_CLUSTER ? e->svc->internal_local : e->svc->external_local;
-	f.n = (uint32_t)backends_of(e, port, local, &f.backends);
-	*vec_push(&out->list) = f;
+	layout_config_deinit(&s->config);
+	layout_config_copy(c, &s->config);
+	for (enum family f = 0; f < FAMILIES; f++)
+		proxy_state_reset(s, f);
 }
 
-static void want_all(struct proxy_state *s, struct entry *e, struct frontends *out)
+void proxy_state_reset(struct proxy_state *s, enum family f)
 {
-	e->denied = false;
-	for (size_t p = 0; e->svc && p < e->svc->n_ports; p++) {
-		const struct service_port *port = &e->svc->ports[p];
-		bool local = e->svc->external_local;
-		want(s, e, out, port, e->svc->cluster_ip, FRONTEND_CLUSTER);
-		for (size_t i = 0; i < e->svc->n_external_ips; i++)
-			want(s, e, out, port, e->svc->external_ips[i],
-			     local ? FRONTEND_EXTERNAL_LOCAL : FRONTEND_EXTERNAL);
-		if (port->node_port)
-			want(s, e, out, port, 0,
-			     local ? FRONTEND_NODE_PORT_LOCAL : FRONTEND_NODE_PORT);
+	struct family_state *fs = &s->family[f];
+	fs->full = true;
+	free_values(&fs->owners);
+	free_values(&fs->shared);
+	vec_clear(&fs->touched);
+	MAP_FOREACH (&s->entries, it) {
+		struct entry *e = it->value;
+		free(e->have[f].bytes);
+		e->have[f].bytes = NULL;
+		e->have[f].len = 0;
+		mark_dirty(s, e, f);
 	}
 }
 
-/* Reference counts of what services share */
-
-/* Returns true when the counter came into being. */
-static bool count_up(struct map *m, struct slice key)
+bool proxy_state_pending(const struct proxy_state *s, enum family f)
 {
-	struct counter *c = map_get(m, key);
-	if (c) {
-		c->n++;
+	return s->family[f].full || s->family[f].dirty.n;
+}
+
+/* --- frontends and their owners --- */
+
+struct claimer {
+	struct proxy_state *state;
+	struct family_state *family;
+	struct entry *entry;
+};
+
+enum { OWNER_KEY_BYTES = 20 };
+
+static struct slice owner_key(const struct frontend *fe, uint8_t out[OWNER_KEY_BYTES])
+{
+	memcpy(out, fe->addr.bytes, 16);
+	memcpy(out + 16, &fe->port, 2);
+	out[18] = fe->protocol;
+	out[19] = fe->node_port;
+	return slice_of(out, OWNER_KEY_BYTES);
+}
+
+static bool claim(void *arg, const struct frontend *fe)
+{
+	struct claimer *c = arg;
+	uint8_t bytes[OWNER_KEY_BYTES];
+	struct slice key = owner_key(fe, bytes);
+	struct owner *o = map_get(&c->family->owners, key);
+	if (o && o->entry != c->entry)
 		return false;
+	if (!o) {
+		o = heap_new(struct owner);
+		o->entry = c->entry;
+		map_put(&c->family->owners, key, o);
 	}
-	c = calloc(1, sizeof(*c));
-	if (!c)
-		abort();
-	c->n = 1;
-	map_put(m, key, c);
+	o->round = c->state->round;
 	return true;
 }
 
-/* Returns true when the counter is gone. */
-static bool count_down(struct map *m, struct slice key)
+static bool names_frontend(enum set_id set, bool *node_port)
 {
-	struct counter *c = map_get(m, key);
-	if (--c->n)
-		return false;
-	free(map_del(m, key));
-	return true;
+	*node_port = set == SET_NODE_PORTS || set == SET_NO_ENDPOINT_NODE_PORTS;
+	return *node_port || set == SET_SERVICE_IPS || set == SET_NO_ENDPOINT_SERVICES;
 }
 
-static void hairpin_up(struct proxy_state *s, struct proxy_ops *ops, struct backend b)
+/* Lets go of the frontends that were held and not claimed again; true when there were any. */
+static bool release(struct claimer *c, enum family f, const element_list *have)
 {
-	if (count_up(&s->hairpin, slice_of(&b.ip, 4)))
-		*vec_push(&ops->list) = (struct proxy_op){.op = OP_HAIRPIN_ADD, .backend = b};
-}
-
-static void hairpin_down(struct proxy_state *s, struct proxy_ops *ops, struct backend b)
-{
-	if (count_down(&s->hairpin, slice_of(&b.ip, 4)))
-		*vec_push(&ops->list) = (struct proxy_op){.op = OP_HAIRPIN_DEL, .backend = b};
-}
-
-static struct slice chain_key(enum frontend_kind kind, uint32_t count, uint32_t out[2])
-{
-	out[0] = kind;
-	out[1] = count;
-	return slice_of(out, 8);
-}
-
-static void chain_up(struct proxy_state *s, struct proxy_ops *ops, const struct frontend *f)
-{
-	uint32_t bytes[2];
-	if (f->n && count_up(&s->chains, chain_key(f->kind, f->n, bytes)))
-		*vec_push(&ops->list) =
-		    (struct proxy_op){.op = OP_CHAIN_ADD, .kind = f->kind, .count = f->n};
-}
-
-static void chain_down(struct proxy_state *s, struct proxy_ops *ops, const struct frontend *f)
-{
-	uint32_t bytes[2];
-	if (f->n && count_down(&s->chains, chain_key(f->kind, f->n, bytes)))
-		*vec_push(&ops->list) =
-		    (struct proxy_op){.op = OP_CHAIN_DEL, .kind = f->kind, .count = f->n};
-}
-
-/* The difference */
-
-static void push_backend(struct proxy_ops *ops, enum proxy_op_kind op, const struct frontend *f,
-                         uint32_t index)
-{
-	*vec_push(&ops->list) = (struct proxy_op){.op = op,
-	                                          .kind = f->kind,
-	                                          .key = f->key,
-	                                          .index = index,
-	                                          .backend = f->backends[index]};
-}
-
-static void push_frontend(struct proxy_ops *ops, enum proxy_op_kind op, const struct frontend *f)
-{
-	*vec_push(&ops->list) =
-	    (struct proxy_op){.op = op, .kind = f->kind, .key = f->key, .count = f->n};
-}
-
-static void frontend_add(struct proxy_state *s, struct proxy_ops *ops, const struct frontend *f)
-{
-	chain_up(s, ops, f);
-	for (uint32_t i = 0; i < f->n; i++) {
-		push_backend(ops, OP_BACKEND_ADD, f, i);
-		hairpin_up(s, ops, f->backends[i]);
-	}
-	push_frontend(ops, OP_FRONTEND_ADD, f);
-}
-
-static void frontend_del(struct proxy_state *s, struct proxy_ops *ops, const struct frontend *f)
-{
-	push_frontend(ops, OP_FRONTEND_DEL, f);
-	for (uint32_t i = 0; i < f->n; i++) {
-		push_backend(ops, OP_BACKEND_DEL, f, i);
-		hairpin_down(s, ops, f->backends[i]);
-	}
-	chain_down(s, ops, f);
-	uint8_t bytes[7];
-	map_del(&s->owners, key_bytes(&f->key, bytes));
-}
-
-/* Reorders the sorted backends of `now` so that those that `have` has keep their index where that
- * is below the new count; the others fill the holes in order. */
-static void keep_indexes(const struct frontend *have, struct frontend *now)
-{
-	if (!now->n)
-		return;
-	struct backend *out = calloc(now->n, sizeof(*out));
-	bool *placed = calloc(now->n, sizeof(*placed)), *filled = calloc(now->n, sizeof(*filled));
-	if (!out || !placed || !filled)
-		abort();
-	for (uint32_t i = 0; i < have->n && i < now->n; i++) {
-		struct backend *at =
-		    bsearch(&have->backends[i], now->backends, now->n, sizeof(*at), backend_cmp);
-		if (!at)
-			continue;
-		out[i] = *at;
-		filled[i] = placed[at - now->backends] = true;
-	}
-	for (uint32_t i = 0, from = 0; i < now->n; i++) {
-		if (filled[i])
-			continue;
-		while (placed[from])
-			from++;
-		out[i] = now->backends[from++];
-	}
-	free(now->backends);
-	now->backends = out;
-	free(placed);
-	free(filled);
-}
-
-static void frontend_change(struct proxy_state *s, struct proxy_ops *ops,
-                            const struct frontend *have, const struct frontend *now)
-{
-	bool dispatch = have->n != now->n || have->kind != now->kind;
-	if (dispatch)
-		chain_up(s, ops, now);
-	for (uint32_t i = 0; i < have->n || i < now->n; i++) {
-		bool same = i < have->n && i < now->n &&
-		            !backend_cmp(&have->backends[i], &now->backends[i]);
-		if (same)
-			continue;
-		if (i < have->n)
-			push_backend(ops, OP_BACKEND_DEL, have, i);
-		if (i < now->n) {
-			push_backend(ops, OP_BACKEND_ADD, now, i);
-			hairpin_up(s, ops, now->backends[i]);
-		}
-		if (i < have->n)
-			hairpin_down(s, ops, have->backends[i]);
-	}
-	if (!dispatch)
-		return;
-	push_frontend(ops, OP_FRONTEND_DEL, have);
-	push_frontend(ops, OP_FRONTEND_ADD, now);
-	chain_down(s, ops, have);
-}
-
-static struct frontend *find(struct frontends *in, const struct frontend_key *key)
-{
-	VEC_FOREACH (&in->list, it)
-		if (it->key.ip == key->ip && it->key.port == key->port &&
-		    it->key.protocol == key->protocol)
-			return it;
-	return NULL;
-}
-
-/* Returns true when a frontend was let go. */
-static bool plan_entry(struct proxy_state *s, struct entry *e, struct proxy_ops *ops)
-{
-	struct frontends now = {0};
 	bool released = false;
-	want_all(s, e, &now);
-	VEC_FOREACH (&e->have.list, it)
-		if (!find(&now, &it->key)) {
-			frontend_del(s, ops, it);
-			released = true;
-		}
-	VEC_FOREACH (&now.list, it) {
-		struct frontend *have = find(&e->have, &it->key);
-		if (!have) {
-			frontend_add(s, ops, it);
+	VEC_FOREACH (have, e) {
+		bool node_port;
+		uint8_t bytes[OWNER_KEY_BYTES];
+		if (!names_frontend(e->set, &node_port))
 			continue;
-		}
-		keep_indexes(have, it);
-		frontend_change(s, ops, have, it);
+		struct frontend fe = frontend_of_words(f, e->key, node_port);
+		struct slice key = owner_key(&fe, bytes);
+		struct owner *o = map_get(&c->family->owners, key);
+		if (!o || o->entry != c->entry || o->round == c->state->round)
+			continue;
+		free(map_del(&c->family->owners, key));
+		released = true;
 	}
-	frontends_deinit(&e->have);
-	e->have = now;
 	return released;
+}
+
+/* --- shared elements --- */
+
+static struct slice shared_key(const struct element *e, uint8_t out[1 + KEY_WORDS_MAX * 4])
+{
+	out[0] = e->set;
+	memcpy(out + 1, e->key, sizeof(e->key));
+	return slice_of(out, 1 + sizeof(e->key));
+}
+
+static void hold(struct family_state *fs, const struct element *e, bool more)
+{
+	uint8_t bytes[1 + KEY_WORDS_MAX * 4];
+	struct slice key = shared_key(e, bytes);
+	struct shared *sh = map_get(&fs->shared, key);
+	if (!sh) {
+		sh = heap_new(struct shared);
+		sh->element = *e;
+		map_put(&fs->shared, key, sh);
+	}
+	sh->holders += more ? 1 : (size_t)-1;
+	if (!sh->touched)
+		*vec_push(&fs->touched) = sh;
+	sh->touched = true;
+}
+
+static int shared_cmp(const void *a, const void *b)
+{
+	return element_cmp(&(*(struct shared *const *)a)->element,
+	                   &(*(struct shared *const *)b)->element);
+}
+
+/* Lists what came and went over the whole plan. */
+static void settle_shared(struct family_state *fs, struct proxy_plan *plan)
+{
+	if (fs->touched.n)
+		qsort(fs->touched.at, fs->touched.n, sizeof(*fs->touched.at), shared_cmp);
+	VEC_FOREACH (&fs->touched, it) {
+		struct shared *sh = *it;
+		bool chain = sh->element.set == SET_CHAINS, wanted = sh->holders > 0;
+		sh->touched = false;
+		if (wanted && !sh->in_kernel)
+			*vec_push(chain ? &plan->chains_add : &plan->adds) = sh->element;
+		else if (!wanted && sh->in_kernel)
+			*vec_push(chain ? &plan->chains_del : &plan->dels) = sh->element;
+		sh->in_kernel = wanted;
+		if (!wanted) {
+			uint8_t bytes[1 + KEY_WORDS_MAX * 4];
+			map_del(&fs->shared, shared_key(&sh->element, bytes));
+			free(sh);
+		}
+	}
+	vec_clear(&fs->touched);
+}
+
+static bool is_shared(enum set_id set)
+{
+	return set == SET_CHAINS || set_infos[set].shared;
+}
+
+/* --- stale flows --- */
+
+static void add_flows(struct proxy_plan *plan, const struct frontend *fe, const uint32_t *name,
+                      unsigned name_words, const element_list *now)
+{
+	struct stale_flows *flows = vec_push(&plan->flows);
+	*flows = (struct stale_flows){.frontend = *fe, .first = plan->flow_endpoints.n};
+	if (!name)
+		return;
+	struct element probe = {.set = SET_BACKENDS};
+	memcpy(probe.key, name, name_words * 4);
+	for (size_t i = elements_lower_bound(now, &probe);
+	     i < now->n && now->at[i].set == SET_BACKENDS &&
+	     !memcmp(now->at[i].key, name, name_words * 4);
+	     i++, flows->n++)
+		*vec_push(&plan->flow_endpoints) = backend_of_words(plan->family, now->at[i].value);
+}
+
+/* The name of the service port behind a frontend. */
+static const uint32_t *service_port_of(const element_list *l, const struct element *e,
+                                       unsigned key_words)
+{
+	const struct element *alias = elements_find(
+	    l, e->set == SET_NODE_PORTS ? SET_NODE_PORT_SERVICES : SET_EXTERNAL_SERVICES, e->key,
+	    key_words);
+	return alias ? alias->value : e->key;
+}
+
+static bool lost_endpoint(const element_list *lost, const uint32_t *name, unsigned name_words)
+{
+	struct element probe = {.set = SET_BACKENDS};
+	memcpy(probe.key, name, name_words * 4);
+	size_t i = elements_lower_bound(lost, &probe);
+	return i < lost->n && lost->at[i].set == SET_BACKENDS &&
+	       !memcmp(lost->at[i].key, name, name_words * 4);
+}
+
+/* Frontends of UDP whose flows may lead to an endpoint that has gone, or, when the frontend is new,
+ * anywhere. `lost`: elements that go, sorted. */
+static void find_stale(struct proxy_plan *plan, const element_list *have, const element_list *now,
+                       const element_list *lost)
+{
+	enum family f = plan->family;
+	unsigned name_words = element_key_words(f, SET_SERVICE_IPS);
+	for (int pass = 0; pass < 2; pass++) {
+		VEC_FOREACH (pass ? have : now, e) {
+			if (e->set != SET_SERVICE_IPS && e->set != SET_NODE_PORTS)
+				continue;
+			bool node_port = e->set == SET_NODE_PORTS;
+			struct frontend fe = frontend_of_words(f, e->key, node_port);
+			unsigned words = element_key_words(f, e->set);
+			if (fe.protocol != PROTOCOL_UDP)
+				continue;
+			bool in_other = elements_find(pass ? now : have, e->set, e->key, words);
+			const uint32_t *name = service_port_of(now, e, words);
+			if (pass ? !in_other : !in_other || lost_endpoint(lost, name, name_words))
+				add_flows(plan, &fe, pass ? NULL : name, name_words, now);
+		}
+	}
+}
+
+/* --- the difference --- */
+
+static void load(const struct entry *e, enum family f, element_list *out)
+{
+	struct slice packed = slice_of(e->have[f].bytes, e->have[f].len);
+	struct element el;
+	vec_clear(out);
+	while (element_unpack(f, &packed, &el))
+		*vec_push(out) = el;
+}
+
+static void store(struct entry *e, enum family f, const element_list *l)
+{
+	_cleanup_buf_ struct buf b = BUF_INIT;
+	VEC_FOREACH (l, it)
+		element_pack(f, it, &b);
+	free(e->have[f].bytes);
+	e->have[f].len = b.len;
+	e->have[f].bytes = b.len ? memcpy(heap_zalloc(b.len), b.data, b.len) : NULL;
+}
+
+static void lose(struct family_state *fs, const struct element *e, element_list *lost)
+{
+	if (is_shared(e->set))
+		hold(fs, e, false);
+	else
+		*vec_push(lost) = *e;
+}
+
+static void gain(struct family_state *fs, const struct element *e, struct proxy_plan *plan)
+{
+	if (is_shared(e->set))
+		hold(fs, e, true);
+	else
+		*vec_push(&plan->adds) = *e;
+}
+
+static void difference(struct family_state *fs, const element_list *have, const element_list *now,
+                       struct proxy_plan *plan, element_list *lost)
+{
+	size_t i = 0, j = 0;
+	while (i < have->n || j < now->n) {
+		int r = i == have->n  ? 1
+		        : j == now->n ? -1
+		                      : element_cmp(&have->at[i], &now->at[j]);
+		bool same = !r && element_same_value(&have->at[i], &now->at[j]);
+		if (r <= 0 && !same)
+			lose(fs, &have->at[i], lost);
+		if (r >= 0 && !same)
+			gain(fs, &now->at[j], plan);
+		i += r <= 0;
+		j += r >= 0;
+	}
+}
+
+/* Scratch of one plan. */
+struct planner {
+	struct proxy_state *state;
+	struct proxy_plan *plan;
+	element_list have, lost;
+	struct wanted wanted;
+	bool released;
+};
+
+static void plan_entry(struct planner *p, struct entry *e)
+{
+	enum family f = p->plan->family;
+	struct family_state *fs = &p->state->family[f];
+	struct claimer c = {p->state, fs, e};
+	p->state->round++;
+	load(e, f, &p->have);
+	p->wanted.svc = e->svc;
+	p->wanted.slices = &e->slices;
+	p->wanted.have = &p->have;
+	p->wanted.arg = &c;
+	wanted_elements(&p->wanted);
+	e->have[f].denied = p->wanted.denied;
+	vec_clear(&p->lost);
+	difference(fs, &p->have, &p->wanted.list, p->plan, &p->lost);
+	find_stale(p->plan, &p->have, &p->wanted.list, &p->lost);
+	VEC_FOREACH (&p->lost, it)
+		*vec_push(&p->plan->dels) = *it;
+	p->released |= release(&c, f, &p->have);
+	store(e, f, &p->wanted.list);
 }
 
 static int entry_cmp(const void *a, const void *b)
@@ -456,50 +472,76 @@ static int entry_cmp(const void *a, const void *b)
 
 static void drop_if_empty(struct proxy_state *s, struct entry *e)
 {
-	if (e->svc || e->slices.n || e->have.list.n)
+	if (e->svc || e->slices.n || e->have[FAMILY_IPV4].len || e->have[FAMILY_IPV6].len ||
+	    e->have[FAMILY_IPV4].dirty || e->have[FAMILY_IPV6].dirty)
 		return;
 	map_del_str(&s->entries, e->key);
 	entry_free(e);
 }
 
-static void plan_dirty(struct proxy_state *s, struct proxy_ops *ops)
+static void plan_dirty(struct planner *p)
 {
-	bool released = false;
-	qsort(s->dirty.at, s->dirty.n, sizeof(*s->dirty.at), entry_cmp);
-	VEC_FOREACH (&s->dirty, it) {
-		(*it)->dirty = false;
-		released |= plan_entry(s, *it, ops);
+	enum family f = p->plan->family;
+	entry_list *dirty = &p->state->family[f].dirty;
+	p->released = false;
+	qsort(dirty->at, dirty->n, sizeof(*dirty->at), entry_cmp);
+	VEC_FOREACH (dirty, it) {
+		(*it)->have[f].dirty = false;
+		plan_entry(p, *it);
 	}
-	VEC_FOREACH (&s->dirty, it)
-		drop_if_empty(s, *it);
-	vec_clear(&s->dirty);
-	if (!released)
+	VEC_FOREACH (dirty, it)
+		drop_if_empty(p->state, *it);
+	vec_clear(dirty);
+	if (!p->released)
 		return;
-	MAP_FOREACH (&s->entries, it)
-		if (((struct entry *)it->value)->denied)
-			mark_dirty(s, it->value);
+	MAP_FOREACH (&p->state->entries, it)
+		if (((struct entry *)it->value)->have[f].denied)
+			mark_dirty(p->state, it->value, f);
 }
 
-void proxy_state_reset(struct proxy_state *s)
+/* After the first round, services that were denied a frontend which another one has let go get a
+ * second one: they only gain by it. */
+void proxy_state_plan(struct proxy_state *s, enum family f, struct proxy_plan *ret)
 {
-	s->full = true;
-	free_counters(&s->chains);
-	free_counters(&s->hairpin);
-	map_deinit(&s->owners);
+	struct family_state *fs = &s->family[f];
+	struct planner p = {.state = s, .plan = ret};
+	p.wanted = (struct wanted){.family = f, .config = &s->config, .claim = claim};
+	ret->family = f;
+	ret->replace = fs->full;
+	fs->full = false;
+	for (int round = 0; fs->dirty.n && round < 2; round++)
+		plan_dirty(&p);
+	settle_shared(fs, ret);
+	vec_deinit(&p.have);
+	vec_deinit(&p.lost);
+	vec_deinit(&p.wanted.list);
+}
+
+/* --- looking in --- */
+
+void proxy_state_elements(const struct proxy_state *s, enum family f, element_list *out)
+{
+	element_list one = {0};
 	MAP_FOREACH (&s->entries, it) {
-		struct entry *e = it->value;
-		frontends_deinit(&e->have);
-		mark_dirty(s, e);
+		load(it->value, f, &one);
+		VEC_FOREACH (&one, e)
+			*vec_push(out) = *e;
 	}
+	vec_deinit(&one);
+	elements_sort(out);
 }
 
-bool proxy_state_plan(struct proxy_state *s, struct proxy_ops *ret)
+static void count_element(struct proxy_counts *c, const struct service *svc, enum family f,
+                          const struct element *e)
 {
-	bool full = s->full;
-	s->full = false;
-	for (int round = 0; s->dirty.n && round < 2; round++)
-		plan_dirty(s, ret);
-	return full;
+	c->elements[e->set]++;
+	if (e->verdict != VERDICT_DROP || !svc)
+		return;
+	struct frontend fe = frontend_of_words(f, e->key, e->set == SET_NO_ENDPOINT_NODE_PORTS);
+	if (!fe.node_port && !addr_cmp(&fe.addr, &svc->family[f].cluster_ip))
+		c->no_local_internal++;
+	else
+		c->no_local_external++;
 }
 
 struct proxy_counts proxy_state_counts(const struct proxy_state *s)
@@ -508,9 +550,24 @@ struct proxy_counts proxy_state_counts(const struct proxy_state *s)
 	MAP_FOREACH (&s->entries, it) {
 		const struct entry *e = it->value;
 		c.services += e->svc != NULL;
-		c.frontends += e->have.list.n;
-		VEC_FOREACH (&e->have.list, f)
-			c.backends += f->n;
+		for (enum family f = 0; f < FAMILIES; f++) {
+			struct slice packed = slice_of(e->have[f].bytes, e->have[f].len);
+			struct element el;
+			while (element_unpack(f, &packed, &el))
+				count_element(&c, e->svc, f, &el);
+		}
 	}
 	return c;
+}
+
+void proxy_state_each_health(const struct proxy_state *s,
+                             void (*fn)(const struct service *svc, size_t local_endpoints,
+                                        void *arg),
+                             void *arg)
+{
+	MAP_FOREACH (&s->entries, it) {
+		const struct entry *e = it->value;
+		if (e->svc && e->svc->health_port)
+			fn(e->svc, endpoints_local_ready(&e->slices), arg);
+	}
 }

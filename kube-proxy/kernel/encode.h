@@ -1,0 +1,22 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+/* A plan as the messages of one nf_tables transaction. */
+#include "kube-proxy/core/state.h"
+#include "kube-proxy/kernel/netlink.h"
+
+struct transaction {
+	struct buf bytes;
+	uint8_t family; /* NFPROTO_* */
+	uint32_t first, next;
+	size_t last; /* offset of the newest message */
+};
+
+void transaction_begin(struct transaction *t, enum family f, uint32_t seq);
+/* The last message of the plan asks for an acknowledgement. */
+void transaction_end(struct transaction *t);
+void transaction_deinit(struct transaction *t);
+
+void encode_delete_table(struct transaction *t);
+void encode_plan(struct transaction *t, const struct layout_config *c, const struct proxy_plan *p);
+/* The expressions of a rule: the attribute NFTA_RULE_EXPRESSIONS. */
+void encode_expressions(struct buf *b, enum family f, const struct rule *r);
