@@ -9,6 +9,7 @@
 #include "common/client/recorder.h"
 #include "common/codec/rfc3339.h"
 #include "kube-proxy/core/text.h"
+#include "kube-proxy/kernel/affinity.h"
 #include "kube-proxy/kernel/conntrack.h"
 #include "kube-proxy/kernel/nft.h"
 #include "kube-proxy/node.h"
@@ -278,9 +279,11 @@ static void forget_flows(struct proxy *p, const struct proxy_plan *plan)
 {
 	struct err err = ERR_INIT;
 	uint64_t begin = clock_mono_ns();
-	size_t deleted = 0;
+	size_t deleted = 0, clients = 0;
 	if (!plan->flows.n)
 		return;
+	if (affinity_forget(&p->netlink, plan, &clients, &err))
+		log_error(&err, "Could not look for clients whose endpoint has gone");
 	if (conntrack_forget(&p->netlink, plan, &deleted, &err))
 		log_error(&err, "Could not look for stale connections");
 	metric_add(p->metrics.flows_deleted[plan->family], (double)deleted);

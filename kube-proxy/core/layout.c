@@ -13,18 +13,14 @@ const struct set_info set_infos[SETS] = {
     [SET_CLUSTER_IPS] = {.name = "cluster-ips", .key = {PART_ADDR}, .shared = true},
     [SET_SERVICE_IPS] = {.name = "service-ips", .key = {FRONTEND}, .value = VALUE_VERDICT},
     [SET_NODE_PORTS] = {.name = "service-nodeports", .key = {NODE_PORT}, .value = VALUE_VERDICT},
-    [SET_EXTERNAL_SERVICES] = {.name = "external-services",
-                               .key = {FRONTEND},
-                               .data = {FRONTEND},
-                               .value = VALUE_DATA},
-    [SET_NODE_PORT_SERVICES] = {.name = "nodeport-services",
-                                .key = {NODE_PORT},
-                                .data = {FRONTEND},
-                                .value = VALUE_DATA},
     [SET_BACKENDS] = {.name = "backends",
                       .key = {FRONTEND, PART_NUMBER},
                       .data = {ENDPOINT},
                       .value = VALUE_DATA},
+    [SET_NODE_PORT_BACKENDS] = {.name = "nodeport-backends",
+                                .key = {NODE_PORT, PART_NUMBER},
+                                .data = {ENDPOINT},
+                                .value = VALUE_DATA},
     [SET_HAIRPIN] = {.name = "hairpin-connections", .key = {PART_ADDR, PART_ADDR}, .shared = true},
     [SET_NO_ENDPOINT_SERVICES] = {.name = "no-endpoint-services",
                                   .key = {FRONTEND},
@@ -41,9 +37,10 @@ const struct set_info set_infos[SETS] = {
                       .data = {ENDPOINT},
                       .value = VALUE_DATA,
                       .dynamic = true},
-    [SET_AFFINITY_ENDPOINTS] = {.name = "affinity-endpoints", .key = {FRONTEND, ENDPOINT}},
-    [SET_AFFINITY_LOCAL_ENDPOINTS] = {.name = "affinity-local-endpoints",
-                                      .key = {FRONTEND, ENDPOINT}},
+    [SET_STICKY_SERVICES] = {.name = "sticky-services", .key = {FRONTEND}, .value = VALUE_VERDICT},
+    [SET_STICKY_NODE_PORTS] = {.name = "sticky-nodeports",
+                               .key = {NODE_PORT},
+                               .value = VALUE_VERDICT},
 };
 
 /* The firewall sees packets before any service changes their destination, the rest after. */
@@ -53,6 +50,7 @@ const struct base_chain base_chains[BASE_CHAINS] = {
     {"nat-prerouting", "nat", NF_INET_PRE_ROUTING, PRIORITY_DNAT},
     {"nat-output", "nat", NF_INET_LOCAL_OUT, PRIORITY_DNAT},
     {"nat-postrouting", "nat", NF_INET_POST_ROUTING, PRIORITY_SNAT},
+    {"nat-input", "nat", NF_INET_LOCAL_IN, PRIORITY_SNAT},
     {"firewall-prerouting", "filter", NF_INET_PRE_ROUTING, PRIORITY_FIREWALL},
     {"firewall-output", "filter", NF_INET_LOCAL_OUT, PRIORITY_FIREWALL},
     {"filter-input", "filter", NF_INET_LOCAL_IN, PRIORITY_FILTER},
@@ -60,8 +58,8 @@ const struct base_chain base_chains[BASE_CHAINS] = {
     {"filter-output", "filter", NF_INET_LOCAL_OUT, PRIORITY_FILTER},
 };
 
-const char *const plain_chains[PLAIN_CHAINS] = {"reject-chain", "services", "no-endpoints",
-                                                "firewall-check", "cluster-ips-check"};
+const char *const plain_chains[PLAIN_CHAINS] = {
+    "reject-chain", "services", "no-endpoints", "firewall-check", "cluster-ips-check", "remember"};
 
 unsigned parts_words(enum family f, const uint8_t *parts)
 {
@@ -118,6 +116,10 @@ struct shape shape_short_cut(const struct shape *s)
 void shape_name(const struct shape *s, char out[CHAIN_NAME_BYTES])
 {
 	static const char *const sources[] = {"cluster", "external", "nodeport"};
+	if (s->source == SOURCE_RECORD) {
+		snprintf(out, CHAIN_NAME_BYTES, "remember-%u", s->affinity_s);
+		return;
+	}
 	int n = snprintf(out, CHAIN_NAME_BYTES, "%s%s%s-%u", sources[s->source],
 	                 s->local ? "-local" : "", s->short_cut ? "-short" : "", s->n);
 	if (s->policy)

@@ -6,14 +6,16 @@
  * A *frontend* is what clients use: an address (IP, protocol, port), or a node port (protocol,
  * port). `service-ips` and `service-nodeports` send it to a chain that all frontends of the same
  * shape share (struct shape: where clients come from, traffic policy, number of endpoints,
- * affinity). That chain finds the service port behind the frontend, named by its cluster IP,
- * protocol and port (the other frontends are aliases of it: `external-services`,
- * `nodeport-services`), draws a number below the count of endpoints, and looks (service port,
- * number) up in `backends`. So a service costs elements only, a change of one endpoint a few of
- * them, whatever the size of the cluster.
+ * affinity). That chain draws a number below the count of endpoints and looks (frontend, number) up
+ * in `backends`. So a service costs elements only, a change of one endpoint a few of them, whatever
+ * the size of the cluster.
  *
- * Affinity: `affinity` remembers (client, service port) -> endpoint with the service's timeout; it
- * counts only while `affinity-endpoints` has that endpoint.
+ * Affinity: `affinity` remembers (client, frontend) -> endpoint. It is written behind the change of
+ * destination, where the endpoint stands in the packet and the frontend in its connection, for the
+ * timeout that `sticky-services` and `sticky-nodeports` tell. When an endpoint goes, so do its
+ * entries (struct stale_flows).
+ *
+ * No rule looks up what another lookup found: nft(8) of some versions cannot print that.
  *
  * Pure. */
 #include "kube-proxy/core/addr.h"
@@ -25,24 +27,23 @@ enum set_id {
 	SET_CLUSTER_IPS = 1,
 	SET_SERVICE_IPS,
 	SET_NODE_PORTS,
-	SET_EXTERNAL_SERVICES,
-	SET_NODE_PORT_SERVICES,
 	SET_BACKENDS,
+	SET_NODE_PORT_BACKENDS,
 	SET_HAIRPIN,
 	SET_NO_ENDPOINT_SERVICES,
 	SET_NO_ENDPOINT_NODE_PORTS,
 	SET_FIREWALL_IPS,
 	SET_FIREWALL_SOURCES,
 	SET_AFFINITY,
-	SET_AFFINITY_ENDPOINTS,
-	SET_AFFINITY_LOCAL_ENDPOINTS,
+	SET_STICKY_SERVICES,
+	SET_STICKY_NODE_PORTS,
 	SETS,
 	SET_CHAINS = SETS, /* not a set of the kernel: its elements are the shapes in use */
 };
 
 /* Parts of keys and values; each is padded to words of 32 bits. */
 enum part { PART_END, PART_ADDR, PART_PROTOCOL, PART_PORT, PART_NUMBER };
-enum { PARTS_MAX = 5, KEY_WORDS_MAX = 11, VALUE_WORDS_MAX = 6 };
+enum { PARTS_MAX = 5, KEY_WORDS_MAX = 10, VALUE_WORDS_MAX = 5 };
 
 enum set_value { VALUE_NONE, VALUE_VERDICT, VALUE_DATA };
 
@@ -65,9 +66,10 @@ unsigned parts_words(enum family f, const uint8_t *parts);
 
 enum verdict { VERDICT_NONE, VERDICT_GOTO, VERDICT_DROP, VERDICT_REJECT };
 
-enum source { SOURCE_CLUSTER, SOURCE_EXTERNAL, SOURCE_NODE_PORT };
+enum source { SOURCE_CLUSTER, SOURCE_EXTERNAL, SOURCE_NODE_PORT, SOURCE_RECORD };
 
-/* What all frontends of a chain have in common. Compared as bytes: no padding. */
+/* What all frontends of a chain have in common. Compared as bytes: no padding. SOURCE_RECORD: not a
+ * chain of frontends but the one that remembers clients for affinity_s. */
 struct shape {
 	uint8_t source; /* enum source */
 	bool local;     /* endpoints of this node only */
@@ -116,10 +118,10 @@ struct base_chain {
 	uint32_t hook;           /* NF_INET_* */
 	int32_t priority;
 };
-enum { BASE_CHAINS = 8 };
+enum { BASE_CHAINS = 9 };
 extern const struct base_chain base_chains[BASE_CHAINS];
 /* Other chains that are always there, in an order in which their rules may follow at once. */
-enum { PLAIN_CHAINS = 5 };
+enum { PLAIN_CHAINS = 6 };
 extern const char *const plain_chains[PLAIN_CHAINS];
 
 /* The rules of all fixed chains. */

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The rules of the fixed chains and of the chains of shapes.
  *
- * Registers, W being the words of an address: the client at 0, the service port (address, protocol,
+ * Registers, W being the words of an address: the client at 0, the frontend (address, protocol,
  * port) at W, and the endpoint (address, port) or its number at 2W + 2, so that the keys of
- * `backends`, `affinity` and `affinity-endpoints` all lie in one piece. */
+ * `backends` and `affinity` lie in one piece each. */
 #include <linux/netfilter.h>
 #include <linux/netfilter/nf_conntrack_common.h>
 #include <stdio.h>
@@ -12,7 +12,7 @@
 #include "kube-proxy/core/layout.h"
 
 struct regs {
-	unsigned client, service, endpoint, endpoint_port;
+	unsigned client, frontend, endpoint, endpoint_port;
 };
 
 static struct regs regs_of(enum family f)
@@ -117,6 +117,15 @@ static void match_new(struct rule *r)
 	compare(r, 0, NFT_CMP_NEQ, 4, &zero);
 }
 
+/* Goes on for connections whose destination was changed. */
+static void match_nat(struct rule *r)
+{
+	uint32_t nat = IPS_DST_NAT, zero = 0;
+	add(r, INSN_CT, 0)->key = NFT_CT_STATUS;
+	bitwise(r, 0, 4, &nat, NULL);
+	compare(r, 0, NFT_CMP_NEQ, 4, &zero);
+}
+
 static void set_mark(struct rule *r, uint32_t keep, uint32_t xor)
 {
 	add(r, INSN_META, 0)->key = NFT_META_MARK;
@@ -206,12 +215,12 @@ static void services_rules(enum family f, const struct layout_config *c, rule_li
 
 static void postrouting_rules(enum family f, const struct layout_config *c, rule_list *out)
 {
-	uint32_t nat = IPS_DST_NAT, bit = 1u << c->masquerade_bit, zero = 0;
+	uint32_t bit = 1u << c->masquerade_bit, zero = 0;
+	jump(out, "nat-input", "remember", false);
+	jump(out, "nat-postrouting", "remember", false);
 	/* Only what a service sent back to its source: two programs of one host are no hairpin. */
 	struct rule *r = begin(out, "nat-postrouting");
-	add(r, INSN_CT, 0)->key = NFT_CT_STATUS;
-	bitwise(r, 0, 4, &nat, NULL);
-	compare(r, 0, NFT_CMP_NEQ, 4, &zero);
+	match_nat(r);
 	source_addr(r, f, 0);
 	dest_addr(r, f, addr_words(f));
 	lookup(r, SET_HAIRPIN, 0, REG_NONE);
@@ -222,6 +231,36 @@ static void postrouting_rules(enum family f, const struct layout_config *c, rule
 	compare(r, 0, NFT_CMP_NEQ, 4, &zero);
 	set_mark(r, ~bit, 0);
 	add(r, INSN_MASQUERADE, REG_NONE);
+}
+
+static void original(struct rule *r, uint32_t key, unsigned reg)
+{
+	struct insn *i = add(r, INSN_CT, reg);
+	i->key = key;
+	i->op = 1;
+}
+
+/* The frontend that the client used, after the packet's destination has been changed. */
+static void original_frontend(struct rule *r, enum family f, unsigned reg, bool with_addr)
+{
+	if (with_addr) {
+		original(r, f == FAMILY_IPV4 ? NFT_CT_DST_IP : NFT_CT_DST_IP6, reg);
+		reg += addr_words(f);
+	}
+	add(r, INSN_META, reg)->key = NFT_META_L4PROTO;
+	original(r, NFT_CT_PROTO_DST, reg + 1);
+}
+
+static void remember_rules(enum family f, rule_list *out)
+{
+	struct rule *r = begin(out, "remember");
+	match_nat(r);
+	original_frontend(r, f, 0, true);
+	lookup(r, SET_STICKY_SERVICES, 0, REG_VERDICT);
+	r = begin(out, "remember");
+	match_nat(r);
+	original_frontend(r, f, 0, false);
+	lookup(r, SET_STICKY_NODE_PORTS, 0, REG_VERDICT);
 }
 
 static void reject_rules(enum family f, const struct layout_config *c, rule_list *out)
@@ -269,25 +308,12 @@ void layout_rules(enum family f, const struct layout_config *c, rule_list *out)
 {
 	services_rules(f, c, out);
 	postrouting_rules(f, c, out);
+	remember_rules(f, out);
 	reject_rules(f, c, out);
 	firewall_rules(f, out);
 }
 
 /* --- chains of shapes --- */
-
-/* Loads the name of the service port behind the frontend that the packet is for. */
-static void service_port(struct rule *r, enum family f, const struct shape *s)
-{
-	struct regs regs = regs_of(f);
-	if (s->source == SOURCE_NODE_PORT) {
-		node_port(r, regs.service);
-		lookup(r, SET_NODE_PORT_SERVICES, regs.service, regs.service);
-		return;
-	}
-	frontend(r, f, regs.service);
-	if (s->source == SOURCE_EXTERNAL)
-		lookup(r, SET_EXTERNAL_SERVICES, regs.service, regs.service);
-}
 
 static void dnat(struct rule *r, enum family f)
 {
@@ -295,46 +321,45 @@ static void dnat(struct rule *r, enum family f)
 	add(r, INSN_DNAT, regs.endpoint)->dreg = (uint8_t)regs.endpoint_port;
 }
 
-static void affinity(struct rule *r, enum family f, enum insn_kind kind, const struct shape *s)
-{
-	struct insn *i = add(r, kind, 0);
-	i->set = SET_AFFINITY;
-	i->dreg = (uint8_t)regs_of(f).endpoint;
-	i->value = (uint64_t)s->affinity_s * 1000;
-}
-
-static void sticky_rule(enum family f, const struct shape *s, const char *chain, rule_list *out)
+static void sticky_rule(enum family f, const char *chain, rule_list *out)
 {
 	struct regs regs = regs_of(f);
 	struct rule *r = begin(out, chain);
 	source_addr(r, f, regs.client);
-	service_port(r, f, s);
+	frontend(r, f, regs.frontend);
 	lookup(r, SET_AFFINITY, regs.client, regs.endpoint);
-	lookup(r, s->local ? SET_AFFINITY_LOCAL_ENDPOINTS : SET_AFFINITY_ENDPOINTS, regs.service,
-	       REG_NONE);
-	affinity(r, f, INSN_AFFINITY_UPDATE, s);
 	dnat(r, f);
 }
 
-static void pick_rule(enum family f, const struct shape *s, const char *chain, bool remember,
-                      rule_list *out)
+static void pick_rule(enum family f, const struct shape *s, const char *chain, rule_list *out)
 {
 	struct regs regs = regs_of(f);
 	struct rule *r = begin(out, chain);
-	if (remember)
-		source_addr(r, f, regs.client);
-	service_port(r, f, s);
+	bool on_node = s->source == SOURCE_NODE_PORT;
+	unsigned key = on_node ? regs.frontend + addr_words(f) : regs.frontend;
+	if (on_node)
+		node_port(r, key);
+	else
+		frontend(r, f, key);
 	struct insn *i = add(r, INSN_NUMGEN, regs.endpoint);
 	i->value = s->n;
 	i->offset = s->local ? LOCAL_BACKENDS : 0;
-	lookup(r, SET_BACKENDS, regs.service, regs.endpoint);
-	if (remember) {
-		/* An update keeps the value of an entry that is there: an endpoint that has gone.
-		 */
-		affinity(r, f, INSN_AFFINITY_DELETE, s);
-		affinity(r, f, INSN_AFFINITY_UPDATE, s);
-	}
+	lookup(r, on_node ? SET_NODE_PORT_BACKENDS : SET_BACKENDS, key, regs.endpoint);
 	dnat(r, f);
+}
+
+static void remember_rule(enum family f, const struct shape *s, const char *chain, rule_list *out)
+{
+	struct regs regs = regs_of(f);
+	struct rule *r = begin(out, chain);
+	source_addr(r, f, regs.client);
+	original_frontend(r, f, regs.frontend, true);
+	dest_addr(r, f, regs.endpoint);
+	payload(r, NFT_PAYLOAD_TRANSPORT_HEADER, 2, 2, regs.endpoint_port);
+	struct insn *i = add(r, INSN_UPDATE, regs.client);
+	i->set = SET_AFFINITY;
+	i->dreg = (uint8_t)regs.endpoint;
+	i->value = (uint64_t)s->affinity_s * 1000;
 }
 
 static void masquerade_rule(enum family f, const struct layout_config *c, const struct shape *s,
@@ -374,14 +399,15 @@ void shape_rules(enum family f, const struct layout_config *c, const struct shap
 {
 	char chain[CHAIN_NAME_BYTES];
 	shape_name(s, chain);
+	if (s->source == SOURCE_RECORD) {
+		remember_rule(f, s, chain, out);
+		return;
+	}
 	masquerade_rule(f, c, s, chain, out);
 	short_cut_rules(f, c, s, chain, out);
 	if (!s->n)
 		return;
-	if (s->affinity_s) {
-		sticky_rule(f, s, chain, out);
-		pick_rule(f, s, chain, true, out);
-	}
-	/* Also what is left when the memory of affinity is full. */
-	pick_rule(f, s, chain, false, out);
+	if (s->affinity_s)
+		sticky_rule(f, chain, out);
+	pick_rule(f, s, chain, out);
 }

@@ -11,16 +11,15 @@ enum insn_kind {
 	INSN_PAYLOAD,   /* reg = len bytes of the packet at base + offset */
 	INSN_META,      /* reg = meta key */
 	INSN_META_SET,  /* meta key = reg */
-	INSN_CT,        /* reg = conntrack key */
+	INSN_CT,        /* reg = conntrack key; op 1: of the original direction */
 	INSN_IMMEDIATE, /* reg = data */
 	INSN_BITWISE,   /* reg = (reg & data) ^ xor, len bytes */
 	INSN_COMPARE,   /* goes on when reg <op> data */
 	INSN_LOOKUP,    /* goes on when the set has the key at reg; a map's value goes to dreg */
 	INSN_FIB_LOCAL, /* goes on when the address (op: source or destination) is of this host */
 	INSN_NUMGEN,    /* reg = offset + a random number below value */
-	INSN_AFFINITY_DELETE, /* removes the key at reg from the set; dreg as below */
-	INSN_AFFINITY_UPDATE, /* puts key at reg, value at dreg, for value milliseconds */
-	INSN_DNAT,            /* to the address at reg and the port at dreg */
+	INSN_UPDATE,    /* puts key at reg, value at dreg into the set, for value milliseconds */
+	INSN_DNAT,      /* to the address at reg and the port at dreg */
 	INSN_MASQUERADE,
 	INSN_REJECT,  /* ICMP port unreachable */
 	INSN_VERDICT, /* op: NF_ACCEPT, NF_DROP, NFT_JUMP, NFT_GOTO; chain */

@@ -222,7 +222,7 @@ static bool claim(void *arg, const struct frontend *fe)
 	uint8_t bytes[OWNER_KEY_BYTES];
 	struct slice key = owner_key(fe, bytes);
 	struct owner *o = map_get(&c->family->owners, key);
-	if (o && o->entry != c->entry)
+	if (o && (o->entry != c->entry || o->round == c->state->round))
 		return false;
 	if (!o) {
 		o = heap_new(struct owner);
@@ -320,61 +320,62 @@ static bool is_shared(enum set_id set)
 
 /* --- stale flows --- */
 
-static void add_flows(struct proxy_plan *plan, const struct frontend *fe, const uint32_t *name,
-                      unsigned name_words, const element_list *now)
+/* The first element that endpoints of a frontend may have. */
+static struct element first_backend(const struct element *e)
+{
+	struct element probe = {.set = e->set == SET_NODE_PORTS ? SET_NODE_PORT_BACKENDS
+	                                                        : SET_BACKENDS};
+	memcpy(probe.key, e->key, sizeof(probe.key));
+	return probe;
+}
+
+static bool is_backend(const element_list *l, size_t i, const struct element *probe, unsigned words)
+{
+	return i < l->n && l->at[i].set == probe->set &&
+	       !memcmp(l->at[i].key, probe->key, words * 4);
+}
+
+static int flow_endpoint_cmp(const void *a, const void *b)
+{
+	return backend_cmp(a, b);
+}
+
+static void add_flows(struct proxy_plan *plan, const struct frontend *fe, bool sticky,
+                      const struct element *probe, unsigned words, const element_list *now)
 {
 	struct stale_flows *flows = vec_push(&plan->flows);
-	*flows = (struct stale_flows){.frontend = *fe, .first = plan->flow_endpoints.n};
-	if (!name)
-		return;
-	struct element probe = {.set = SET_BACKENDS};
-	memcpy(probe.key, name, name_words * 4);
-	for (size_t i = elements_lower_bound(now, &probe);
-	     i < now->n && now->at[i].set == SET_BACKENDS &&
-	     !memcmp(now->at[i].key, name, name_words * 4);
-	     i++, flows->n++)
+	*flows = (struct stale_flows){
+	    .frontend = *fe, .sticky = sticky, .first = plan->flow_endpoints.n};
+	for (size_t i = elements_lower_bound(now, probe); is_backend(now, i, probe, words); i++)
 		*vec_push(&plan->flow_endpoints) = backend_of_words(plan->family, now->at[i].value);
+	flows->n = plan->flow_endpoints.n - flows->first;
+	if (flows->n)
+		qsort(plan->flow_endpoints.at + flows->first, flows->n, sizeof(struct backend),
+		      flow_endpoint_cmp);
 }
 
-/* The name of the service port behind a frontend. */
-static const uint32_t *service_port_of(const element_list *l, const struct element *e,
-                                       unsigned key_words)
-{
-	const struct element *alias = elements_find(
-	    l, e->set == SET_NODE_PORTS ? SET_NODE_PORT_SERVICES : SET_EXTERNAL_SERVICES, e->key,
-	    key_words);
-	return alias ? alias->value : e->key;
-}
-
-static bool lost_endpoint(const element_list *lost, const uint32_t *name, unsigned name_words)
-{
-	struct element probe = {.set = SET_BACKENDS};
-	memcpy(probe.key, name, name_words * 4);
-	size_t i = elements_lower_bound(lost, &probe);
-	return i < lost->n && lost->at[i].set == SET_BACKENDS &&
-	       !memcmp(lost->at[i].key, name, name_words * 4);
-}
-
-/* Frontends of UDP whose flows may lead to an endpoint that has gone, or, when the frontend is new,
- * anywhere. `lost`: elements that go, sorted. */
+/* Frontends whose flows (UDP) or clients (affinity) may lead to an endpoint that has gone, or, when
+ * the frontend is new, anywhere. `lost`: elements that go, sorted. */
 static void find_stale(struct proxy_plan *plan, const element_list *have, const element_list *now,
                        const element_list *lost)
 {
 	enum family f = plan->family;
-	unsigned name_words = element_key_words(f, SET_SERVICE_IPS);
 	for (int pass = 0; pass < 2; pass++) {
 		VEC_FOREACH (pass ? have : now, e) {
 			if (e->set != SET_SERVICE_IPS && e->set != SET_NODE_PORTS)
 				continue;
-			bool node_port = e->set == SET_NODE_PORTS;
-			struct frontend fe = frontend_of_words(f, e->key, node_port);
 			unsigned words = element_key_words(f, e->set);
-			if (fe.protocol != PROTOCOL_UDP)
+			struct frontend fe = frontend_of_words(f, e->key, e->set == SET_NODE_PORTS);
+			const struct element *other =
+			    elements_find(pass ? now : have, e->set, e->key, words);
+			bool sticky = e->shape.affinity_s || (other && other->shape.affinity_s);
+			if (fe.protocol != PROTOCOL_UDP && !sticky)
 				continue;
-			bool in_other = elements_find(pass ? now : have, e->set, e->key, words);
-			const uint32_t *name = service_port_of(now, e, words);
-			if (pass ? !in_other : !in_other || lost_endpoint(lost, name, name_words))
-				add_flows(plan, &fe, pass ? NULL : name, name_words, now);
+			struct element probe = first_backend(e);
+			bool moved =
+			    is_backend(lost, elements_lower_bound(lost, &probe), &probe, words);
+			if (pass ? !other : !other || moved)
+				add_flows(plan, &fe, sticky, &probe, words, now);
 		}
 	}
 }

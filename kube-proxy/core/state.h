@@ -16,10 +16,11 @@
 
 struct proxy_state;
 
-/* Connections of a UDP frontend that lead elsewhere than to one of its endpoints must be forgotten
- * by the kernel, or they go on to lead there. */
+/* What of a frontend leads elsewhere than to one of its endpoints must be forgotten by the kernel,
+ * or it goes on to lead there: connections of UDP, and what affinity remembers of clients. */
 struct stale_flows {
 	struct frontend frontend;
+	bool sticky;     /* it has, or had, affinity */
 	size_t first, n; /* its endpoints, in proxy_plan.flow_endpoints, sorted */
 };
 

@@ -106,6 +106,15 @@ static void text_bytes(const uint8_t *b, unsigned n, struct buf *out)
 		buf_printf(out, "%02x", b[i]);
 }
 
+static const char *ct_name(const struct insn *i)
+{
+	return i->key == NFT_CT_STATE       ? "state"
+	       : i->key == NFT_CT_STATUS    ? "status"
+	       : i->key == NFT_CT_PROTO_DST ? "original proto-dst"
+	       : i->key == NFT_CT_DST_IP    ? "original ip daddr"
+	                                    : "original ip6 daddr";
+}
+
 static const char *meta_name(uint32_t key)
 {
 	return key == NFT_META_L4PROTO ? "l4proto" : key == NFT_META_MARK ? "mark" : "iifname";
@@ -124,8 +133,7 @@ static void text_insn(enum family f, const struct insn *i, struct buf *out)
 		buf_printf(out, "meta %s = r%u", meta_name(i->key), i->reg);
 		break;
 	case INSN_CT:
-		buf_printf(out, "ct %s => r%u", i->key == NFT_CT_STATE ? "state" : "status",
-		           i->reg);
+		buf_printf(out, "ct %s => r%u", ct_name(i), i->reg);
 		break;
 	case INSN_IMMEDIATE:
 		buf_printf(out, "r%u = ", i->reg);
@@ -156,10 +164,7 @@ static void text_insn(enum family f, const struct insn *i, struct buf *out)
 		buf_printf(out, "random mod %u offset %u => r%u", (unsigned)i->value, i->offset,
 		           i->reg);
 		break;
-	case INSN_AFFINITY_DELETE:
-		buf_printf(out, "delete @%s r%u", set_infos[i->set].name, i->reg);
-		break;
-	case INSN_AFFINITY_UPDATE:
+	case INSN_UPDATE:
 		buf_printf(out, "update @%s r%u : r%u timeout %us", set_infos[i->set].name, i->reg,
 		           i->dreg, (unsigned)(i->value / 1000));
 		break;
@@ -265,8 +270,8 @@ static void text_flows(const struct proxy_plan *p, const struct stale_flows *s, 
 	char text[ADDR_TEXT_BYTES] = "node port";
 	if (!s->frontend.node_port)
 		addr_format(p->family, &s->frontend.addr, text);
-	buf_printf(out, "flows %s %s %u not to", protocol_name(s->frontend.protocol), text,
-	           s->frontend.port);
+	buf_printf(out, "%s %s %s %u not to", s->sticky ? "clients" : "flows",
+	           protocol_name(s->frontend.protocol), text, s->frontend.port);
 	for (size_t i = 0; i < s->n; i++) {
 		const struct backend *b = &p->flow_endpoints.at[s->first + i];
 		addr_format(p->family, &b->addr, text);

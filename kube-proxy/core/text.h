@@ -6,7 +6,8 @@
 
 void text_table(enum family f, const struct layout_config *c, const element_list *elements,
                 struct buf *out);
-/* Lines that begin with '+' and '-', and "flows" for connections that are to be forgotten. */
+/* Lines that begin with '+' and '-', and "flows" or
+ * "clients" for what is to be forgotten. */
 void text_plan(const struct proxy_plan *p, struct buf *out);
 void text_element(enum family f, const struct element *e, struct buf *out);
 void text_rule(enum family f, const struct rule *r, struct buf *out);

@@ -6,8 +6,6 @@
 /* One port of the service. */
 struct port_plan {
 	const struct service_port *port;
-	uint32_t name[VALUE_WORDS_MAX]; /* the service port: its cluster IP, protocol and port */
-	unsigned name_words;
 	struct endpoint_choice *choice;
 };
 
@@ -41,24 +39,23 @@ static int find_cmp(const void *a, const void *b)
 	return backend_cmp(a, &((const struct endpoint *)b)->backend);
 }
 
-/* Orders `list` so that endpoints that are in the kernel keep their number, where that is below the
- * new count; the others fill the holes in order of address. */
-static void keep_numbers(const struct wanted *w, const struct port_plan *p, uint32_t first,
+/* Orders `list`, which is in order of address, so that endpoints that are in the kernel keep their
+ * number, where that is below the new count; the others fill the holes. `probe`: the first element
+ * that there may be. */
+static void keep_numbers(const struct wanted *w, const struct element *probe, unsigned key_words,
                          endpoint_list *list)
 {
+	uint32_t first = probe->key[key_words];
 	if (!list->n || !w->have->n)
 		return;
-	struct element probe = {.set = SET_BACKENDS};
-	memcpy(probe.key, p->name, p->name_words * 4);
-	probe.key[p->name_words] = first;
-	size_t at = elements_lower_bound(w->have, &probe);
+	size_t at = elements_lower_bound(w->have, probe);
 	struct endpoint *out = heap_zalloc(list->n * sizeof(*out));
 	bool *placed = heap_zalloc(list->n), *filled = heap_zalloc(list->n);
 	for (; at < w->have->n; at++) {
 		const struct element *e = &w->have->at[at];
-		uint32_t i = e->key[p->name_words] - first;
-		if (e->set != SET_BACKENDS || memcmp(e->key, p->name, p->name_words * 4) ||
-		    e->key[p->name_words] < first || i >= list->n)
+		uint32_t i = e->key[key_words] - first;
+		if (e->set != probe->set || memcmp(e->key, probe->key, key_words * 4) ||
+		    e->key[key_words] < first || i >= list->n)
 			break;
 		struct backend b = backend_of_words(w->family, e->value);
 		struct endpoint *here = bsearch(&b, list->at, list->n, sizeof(*here), find_cmp);
@@ -88,27 +85,36 @@ static bool may_hairpin(const struct wanted *w, const struct endpoint *e)
 	return !e->remote || (w->svc->external_local && w->svc->external);
 }
 
-static void emit_endpoints(struct wanted *w, const struct port_plan *p, endpoint_list *list,
+/* The endpoints behind one frontend. */
+static void emit_endpoints(struct wanted *w, const struct frontend *fe, const endpoint_list *from,
                            bool local)
 {
+	endpoint_list list = {0};
+	struct element probe = {.set = fe->node_port ? SET_NODE_PORT_BACKENDS : SET_BACKENDS};
+	unsigned key_words = words_frontend(w->family, fe, probe.key);
 	uint32_t first = local ? LOCAL_BACKENDS : 0;
-	keep_numbers(w, p, first, list);
-	for (size_t i = 0; i < list->n; i++) {
-		const struct endpoint *ep = &list->at[i];
-		struct element *e = emit(w, SET_BACKENDS);
-		memcpy(e->key, p->name, p->name_words * 4);
-		e->key[p->name_words] = first + (uint32_t)i;
-		words_backend(w->family, &ep->backend, e->value);
-		if (w->svc->affinity_s) {
-			e = emit(w, local ? SET_AFFINITY_LOCAL_ENDPOINTS : SET_AFFINITY_ENDPOINTS);
-			memcpy(e->key, p->name, p->name_words * 4);
-			words_backend(w->family, &ep->backend, e->key + p->name_words);
-		}
-		if (may_hairpin(w, ep)) {
-			e = emit(w, SET_HAIRPIN);
-			unsigned n = words_addr(w->family, &ep->backend.addr, e->key);
-			words_addr(w->family, &ep->backend.addr, e->key + n);
-		}
+	probe.key[key_words] = first;
+	vec_reserve(&list, from->n);
+	VEC_FOREACH (from, ep)
+		list.at[list.n++] = *ep;
+	keep_numbers(w, &probe, key_words, &list);
+	for (size_t i = 0; i < list.n; i++) {
+		struct element *e = vec_push(&w->list);
+		*e = probe;
+		e->key[key_words] = first + (uint32_t)i;
+		words_backend(w->family, &list.at[i].backend, e->value);
+	}
+	vec_deinit(&list);
+}
+
+static void emit_hairpins(struct wanted *w, const endpoint_list *list)
+{
+	VEC_FOREACH (list, ep) {
+		if (!may_hairpin(w, ep))
+			continue;
+		struct element *e = emit(w, SET_HAIRPIN);
+		unsigned n = words_addr(w->family, &ep->backend.addr, e->key);
+		words_addr(w->family, &ep->backend.addr, e->key + n);
 	}
 }
 
@@ -129,6 +135,14 @@ static void emit_dispatch(struct wanted *w, const struct frontend *fe, const str
 	e->verdict = VERDICT_GOTO;
 	e->shape = *s;
 	emit_shape(w, s);
+	if (!s->affinity_s)
+		return;
+	struct shape record = {.source = SOURCE_RECORD, .affinity_s = s->affinity_s};
+	e = emit(w, fe->node_port ? SET_STICKY_NODE_PORTS : SET_STICKY_SERVICES);
+	words_frontend(w->family, fe, e->key);
+	e->verdict = VERDICT_GOTO;
+	e->shape = record;
+	emit_shape(w, &record);
 }
 
 static void emit_refusal(struct wanted *w, const struct frontend *fe, enum verdict verdict)
@@ -147,6 +161,8 @@ static void cluster_frontend(struct wanted *w, const struct port_plan *p, const 
 		emit_refusal(w, fe, p->choice->any ? VERDICT_DROP : VERDICT_REJECT);
 		return;
 	}
+	emit_endpoints(w, fe, svc->internal_local ? &p->choice->local : &p->choice->cluster,
+	               svc->internal_local);
 	emit_dispatch(w, fe,
 	              &(struct shape){.source = SOURCE_CLUSTER,
 	                              .local = svc->internal_local,
@@ -154,16 +170,16 @@ static void cluster_frontend(struct wanted *w, const struct port_plan *p, const 
 	                              .affinity_s = svc->affinity_s});
 }
 
-/* An external IP, a balancer's IP or a node port: another name of the service port. */
-static void outer_frontend(struct wanted *w, const struct port_plan *p, const struct frontend *fe)
+/* An external IP, a balancer's IP or a node port. False when it is not this port's. */
+static bool outer_frontend(struct wanted *w, const struct port_plan *p, const struct frontend *fe)
 {
 	const struct service *svc = w->svc;
 	bool local = svc->external_local;
 	if (!claim(w, fe))
-		return;
+		return false;
 	if (!p->choice->any) {
 		emit_refusal(w, fe, VERDICT_REJECT);
-		return;
+		return true;
 	}
 	size_t n = local ? p->choice->local.n : p->choice->cluster.n;
 	struct shape s = {.source = fe->node_port ? SOURCE_NODE_PORT : SOURCE_EXTERNAL,
@@ -172,16 +188,16 @@ static void outer_frontend(struct wanted *w, const struct port_plan *p, const st
 	                  .n = (uint32_t)n,
 	                  .n_far = local ? (uint32_t)p->choice->cluster.n : 0,
 	                  .affinity_s = svc->affinity_s};
-	struct element *e = emit(w, fe->node_port ? SET_NODE_PORT_SERVICES : SET_EXTERNAL_SERVICES);
-	words_frontend(w->family, fe, e->key);
-	memcpy(e->value, p->name, p->name_words * 4);
+	emit_endpoints(w, fe, &p->choice->cluster, false);
 	emit_dispatch(w, fe, &s);
 	if (local) {
+		emit_endpoints(w, fe, &p->choice->local, true);
 		struct shape far = shape_short_cut(&s);
 		emit_shape(w, &far);
 	}
 	if (!n)
 		emit_refusal(w, fe, VERDICT_DROP);
+	return true;
 }
 
 static void emit_source(struct wanted *w, const struct frontend *fe, const struct cidr *range)
@@ -210,7 +226,7 @@ static bool loops_back(const struct wanted *w, const struct service_family *sf,
 
 static void firewall(struct wanted *w, const struct service_family *sf, const struct frontend *fe)
 {
-	if (!sf->n_source_ranges || !w->claim(w->arg, fe))
+	if (!sf->n_source_ranges)
 		return;
 	emit_key(w, SET_FIREWALL_IPS, fe, VERDICT_NONE);
 	for (size_t i = 0; i < sf->n_source_ranges; i++)
@@ -229,22 +245,22 @@ static void port_elements(struct wanted *w, const struct service_port *port,
 	struct frontend fe = {
 	    .addr = sf->cluster_ip, .port = port->port, .protocol = port->protocol};
 	struct port_plan p = {.port = port, .choice = choice};
-	/* A service port is known by its cluster IP: without that it has nothing. */
+	/* Without its cluster IP a port has nothing. */
 	if (!claim(w, &fe))
 		return;
-	p.name_words = words_frontend(w->family, &fe, p.name);
 	endpoints_choose(w->svc, port, w->slices, w->family, choice);
-	emit_endpoints(w, &p, &choice->cluster, false);
-	emit_endpoints(w, &p, &choice->local, true);
+	emit_hairpins(w, &choice->cluster);
+	emit_hairpins(w, &choice->local);
 	cluster_frontend(w, &p, &fe);
-	for (size_t i = 0; i < sf->n_external_ips + sf->n_balancer_ips; i++) {
-		bool balancer = i >= sf->n_external_ips;
-		fe.addr = balancer ? sf->balancer_ips[i - sf->n_external_ips] : sf->external_ips[i];
-		if (!addr_cmp(&fe.addr, &sf->cluster_ip))
-			continue;
-		outer_frontend(w, &p, &fe);
-		if (balancer)
+	/* Balancers first: an address that is an external IP as well is still guarded. */
+	for (size_t i = 0; i < sf->n_balancer_ips; i++) {
+		fe.addr = sf->balancer_ips[i];
+		if (!addr_cmp(&fe.addr, &sf->cluster_ip) || outer_frontend(w, &p, &fe))
 			firewall(w, sf, &fe);
+	}
+	for (size_t i = 0; i < sf->n_external_ips; i++) {
+		fe.addr = sf->external_ips[i];
+		outer_frontend(w, &p, &fe);
 	}
 	if (port->node_port)
 		outer_frontend(w, &p,

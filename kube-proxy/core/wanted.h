@@ -10,7 +10,7 @@ struct wanted {
 	const slice_list *slices;
 	/* What the service has: endpoints keep their number while they stay. Sorted. */
 	const element_list *have;
-	/* A frontend belongs to one service: false when it is another one's. */
+	/* A frontend belongs to one service, and to one of its ports: false when it is taken. */
 	bool (*claim)(void *arg, const struct frontend *fe);
 	void *arg;
 	element_list list; /* out */

@@ -55,6 +55,8 @@ static void load_own_addresses(struct cleaner *c)
 static void load_flows(struct cleaner *c)
 {
 	VEC_FOREACH (&c->plan->flows, s) {
+		if (s->frontend.protocol != PROTOCOL_UDP)
+			continue;
 		uint8_t key[KEY_BYTES];
 		struct map *m = s->frontend.node_port ? &c->node_ports : &c->frontends;
 		map_put(m, flow_key(&s->frontend.addr, s->frontend.port, key), s);
@@ -104,15 +106,16 @@ static const struct stale_flows *frontend_of(const struct cleaner *c, const stru
 	return map_get(&c->node_ports, flow_key(&(struct addr){{0}}, orig->dst_port, key));
 }
 
+static int cmp(const void *a, const void *b)
+{
+	return backend_cmp(a, b);
+}
+
 static bool leads_to_endpoint(const struct cleaner *c, const struct stale_flows *s,
                               const struct tuple *reply)
 {
 	struct backend b = {reply->src, reply->src_port};
-	const struct backend *list = c->plan->flow_endpoints.at;
-	for (size_t i = 0; i < s->n; i++)
-		if (!backend_cmp(&list[s->first + i], &b))
-			return true;
-	return false;
+	return s->n && bsearch(&b, c->plan->flow_endpoints.at + s->first, s->n, sizeof(b), cmp);
 }
 
 /* Deleting repeats the original tuple and the id, so that it cannot meet a younger connection. */
@@ -196,9 +199,9 @@ int conntrack_forget(struct netlink *nl, const struct proxy_plan *p, size_t *ret
 	    .plan = p, .family = p->family == FAMILY_IPV4 ? AF_INET : AF_INET6, .seq = nl->seq + 1};
 	_cleanup_buf_ struct buf dump = BUF_INIT;
 	*ret_deleted = 0;
-	if (!p->flows.n)
-		return 0;
 	load_flows(&c);
+	if (!c.frontends.n && !c.node_ports.n)
+		return 0;
 	put_dump(&c, &dump, nl->seq);
 	int r = netlink_send(nl, buf_view(&dump), err);
 	if (!r)

@@ -13,10 +13,14 @@ enum { TYPE_IPV4 = 7, TYPE_IPV6 = 8, TYPE_PROTOCOL = 12, TYPE_SERVICE = 13, TYPE
 /* Clients that affinity remembers at most; what comes beyond is served without. */
 enum { AFFINITY_CLIENTS_MAX = 1 << 20 };
 
+uint8_t family_number(enum family f)
+{
+	return f == FAMILY_IPV4 ? NFPROTO_IPV4 : NFPROTO_IPV6;
+}
+
 void transaction_begin(struct transaction *t, enum family f, uint32_t seq)
 {
-	*t = (struct transaction){
-	    .family = f == FAMILY_IPV4 ? NFPROTO_IPV4 : NFPROTO_IPV6, .first = seq, .next = seq};
+	*t = (struct transaction){.family = family_number(f), .first = seq, .next = seq};
 	nl_end(&t->bytes, nl_begin(&t->bytes, NFNL_MSG_BATCH_BEGIN, 0, AF_UNSPEC,
 	                           NFNL_SUBSYS_NFTABLES, t->next++));
 }
@@ -34,6 +38,16 @@ void transaction_end(struct transaction *t)
 void transaction_deinit(struct transaction *t)
 {
 	buf_deinit(&t->bytes);
+}
+
+int transaction_commit(struct transaction *t, struct netlink *nl, struct err *err)
+{
+	transaction_end(t);
+	uint32_t last = t->next - 2; /* before the end of the batch, which is not acknowledged */
+	nl->seq = t->next;
+	int r = netlink_send(nl, buf_view(&t->bytes), err);
+	transaction_deinit(t);
+	return r ? r : netlink_wait(nl, t->first, last, NULL, NULL, "nf_tables", err);
 }
 
 static size_t begin(struct transaction *t, uint16_t message, uint16_t flags)
@@ -255,6 +269,11 @@ static void put_elements(struct transaction *t, const element_list *l, bool addi
 		nl_end(b, m);
 	}
 	vec_deinit(&order);
+}
+
+void encode_delete_element(struct transaction *t, const struct element *e)
+{
+	put_elements(t, &(element_list){.at = (struct element *)e, .n = 1}, false);
 }
 
 static void whole_table(struct transaction *t, const struct layout_config *c)

@@ -15,8 +15,13 @@ void transaction_begin(struct transaction *t, enum family f, uint32_t seq);
 /* The last message of the plan asks for an acknowledgement. */
 void transaction_end(struct transaction *t);
 void transaction_deinit(struct transaction *t);
+/* Ends, sends and releases it, and waits for the kernel's verdict. */
+int transaction_commit(struct transaction *t, struct netlink *nl, struct err *err) _must_use_;
+/* NFPROTO_IPV4 or NFPROTO_IPV6 */
+uint8_t family_number(enum family f);
 
 void encode_delete_table(struct transaction *t);
 void encode_plan(struct transaction *t, const struct layout_config *c, const struct proxy_plan *p);
+void encode_delete_element(struct transaction *t, const struct element *e);
 /* The expressions of a rule: the attribute NFTA_RULE_EXPRESSIONS. */
 void encode_expressions(struct buf *b, enum family f, const struct rule *r);

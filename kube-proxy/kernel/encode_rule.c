@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <linux/netfilter.h>
+#include <linux/netfilter/nf_conntrack_tuple_common.h>
 #include <linux/netfilter/nf_nat.h>
 #include <linux/netfilter/nf_tables.h>
 #include <linux/rtnetlink.h>
@@ -46,15 +47,21 @@ static void put_lookup(struct buf *b, const struct insn *i)
 		nl_be32(b, NFTA_LOOKUP_FLAGS, NFT_LOOKUP_F_INV);
 }
 
-static void put_affinity(struct buf *b, const struct insn *i)
+static void put_ct(struct buf *b, const struct insn *i)
 {
-	bool update = i->kind == INSN_AFFINITY_UPDATE;
+	nl_be32(b, NFTA_CT_KEY, i->key);
+	nl_be32(b, NFTA_CT_DREG, reg(i->reg));
+	if (i->op)
+		nl_u8(b, NFTA_CT_DIRECTION, IP_CT_DIR_ORIGINAL);
+}
+
+static void put_update(struct buf *b, const struct insn *i)
+{
 	nl_str(b, NFTA_DYNSET_SET_NAME, set_infos[i->set].name);
-	nl_be32(b, NFTA_DYNSET_OP, update ? NFT_DYNSET_OP_UPDATE : NFT_DYNSET_OP_DELETE);
+	nl_be32(b, NFTA_DYNSET_OP, NFT_DYNSET_OP_UPDATE);
 	nl_be32(b, NFTA_DYNSET_SREG_KEY, reg(i->reg));
 	nl_be32(b, NFTA_DYNSET_SREG_DATA, reg(i->dreg));
-	if (update)
-		nl_be64(b, NFTA_DYNSET_TIMEOUT, i->value);
+	nl_be64(b, NFTA_DYNSET_TIMEOUT, i->value);
 }
 
 static void put_verdict(struct buf *b, const struct insn *i)
@@ -71,21 +78,13 @@ static void put_verdict(struct buf *b, const struct insn *i)
 static const char *expression_name(const struct insn *i)
 {
 	static const char *const names[] = {
-	    [INSN_PAYLOAD] = "payload",
-	    [INSN_META] = "meta",
-	    [INSN_META_SET] = "meta",
-	    [INSN_CT] = "ct",
-	    [INSN_IMMEDIATE] = "immediate",
-	    [INSN_BITWISE] = "bitwise",
-	    [INSN_COMPARE] = "cmp",
-	    [INSN_LOOKUP] = "lookup",
-	    [INSN_FIB_LOCAL] = "fib",
-	    [INSN_NUMGEN] = "numgen",
-	    [INSN_AFFINITY_DELETE] = "dynset",
-	    [INSN_AFFINITY_UPDATE] = "dynset",
-	    [INSN_DNAT] = "nat",
-	    [INSN_MASQUERADE] = "masq",
-	    [INSN_REJECT] = "reject",
+	    [INSN_PAYLOAD] = "payload",     [INSN_META] = "meta",
+	    [INSN_META_SET] = "meta",       [INSN_CT] = "ct",
+	    [INSN_IMMEDIATE] = "immediate", [INSN_BITWISE] = "bitwise",
+	    [INSN_COMPARE] = "cmp",         [INSN_LOOKUP] = "lookup",
+	    [INSN_FIB_LOCAL] = "fib",       [INSN_NUMGEN] = "numgen",
+	    [INSN_UPDATE] = "dynset",       [INSN_DNAT] = "nat",
+	    [INSN_MASQUERADE] = "masq",     [INSN_REJECT] = "reject",
 	    [INSN_VERDICT] = "immediate",
 	};
 	return names[i->kind];
@@ -109,8 +108,7 @@ static void put_data(struct buf *b, enum family f, const struct insn *i)
 		nl_be32(b, NFTA_META_SREG, reg(i->reg));
 		break;
 	case INSN_CT:
-		nl_be32(b, NFTA_CT_KEY, i->key);
-		nl_be32(b, NFTA_CT_DREG, reg(i->reg));
+		put_ct(b, i);
 		break;
 	case INSN_IMMEDIATE:
 		nl_be32(b, NFTA_IMMEDIATE_DREG, reg(i->reg));
@@ -136,9 +134,8 @@ static void put_data(struct buf *b, enum family f, const struct insn *i)
 		nl_be32(b, NFTA_NG_TYPE, NFT_NG_RANDOM);
 		nl_be32(b, NFTA_NG_OFFSET, i->offset);
 		break;
-	case INSN_AFFINITY_DELETE:
-	case INSN_AFFINITY_UPDATE:
-		put_affinity(b, i);
+	case INSN_UPDATE:
+		put_update(b, i);
 		break;
 	case INSN_DNAT:
 		nl_be32(b, NFTA_NAT_TYPE, NFT_NAT_DNAT);

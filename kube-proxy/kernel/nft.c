@@ -8,16 +8,6 @@
 
 #include "kube-proxy/kernel/encode.h"
 
-static int commit(struct netlink *nl, struct transaction *t, struct err *err)
-{
-	transaction_end(t);
-	uint32_t last = t->next - 2; /* before the end of the batch, which is not acknowledged */
-	nl->seq = t->next;
-	int r = netlink_send(nl, buf_view(&t->bytes), err);
-	transaction_deinit(t);
-	return r ? r : netlink_wait(nl, t->first, last, NULL, NULL, "nf_tables", err);
-}
-
 static bool is_empty(const struct proxy_plan *p)
 {
 	return !p->replace && !p->chains_add.n && !p->dels.n && !p->adds.n && !p->chains_del.n;
@@ -31,7 +21,7 @@ int nft_apply(struct netlink *nl, const struct layout_config *c, const struct pr
 		return 0;
 	transaction_begin(&t, p->family, nl->seq);
 	encode_plan(&t, c, p);
-	return commit(nl, &t, err);
+	return transaction_commit(&t, nl, err);
 }
 
 int nft_cleanup(struct netlink *nl, enum family f, struct err *err)
@@ -39,7 +29,7 @@ int nft_cleanup(struct netlink *nl, enum family f, struct err *err)
 	struct transaction t;
 	transaction_begin(&t, f, nl->seq);
 	encode_delete_table(&t);
-	return commit(nl, &t, err);
+	return transaction_commit(&t, nl, err);
 }
 
 static void on_table(const struct nlmsghdr *h, void *arg)
@@ -57,7 +47,7 @@ int nft_table_handle(struct netlink *nl, enum family f, uint64_t *ret, struct er
 	_cleanup_buf_ struct buf b = BUF_INIT;
 	uint32_t seq = nl->seq++;
 	size_t m = nl_begin(&b, NFNL_SUBSYS_NFTABLES << 8 | NFT_MSG_GETTABLE, NLM_F_ACK,
-	                    f == FAMILY_IPV4 ? NFPROTO_IPV4 : NFPROTO_IPV6, 0, seq);
+	                    family_number(f), 0, seq);
 	nl_str(&b, NFTA_TABLE_NAME, TABLE_NAME);
 	nl_end(&b, m);
 	int r = netlink_send(nl, buf_view(&b), err);
