@@ -2,24 +2,32 @@
 #include "apiserver/admission/plugins.h"
 
 const struct admission_plugin admission_plugins[] = {
+    {"AlwaysAdmit", NULL, NULL, false},
     {"NamespaceLifecycle", namespace_lifecycle, NULL, true},
+    {"NamespaceExists", NULL, namespace_exists, false},
+    {"LimitPodHardAntiAffinityTopology", NULL, limit_pod_hard_anti_affinity, false},
     {"LimitRanger", limit_ranger_mutate, limit_ranger_validate, true},
     {"ServiceAccount", service_account_mutate, service_account_validate, true},
     {"NodeRestriction", NULL, node_restriction, false},
     {"TaintNodesByCondition", taint_nodes_by_condition, NULL, true},
+    {"AlwaysPullImages", always_pull_images, NULL, false},
     {"PodSecurity", NULL, pod_security, true},
     {"Priority", priority_mutate, priority_validate, true},
     {"DefaultTolerationSeconds", default_toleration_seconds, NULL, true},
+    {"ExtendedResourceToleration", extended_resource_toleration, NULL, false},
     {"DefaultStorageClass", default_storage_class, NULL, true},
     {"StorageObjectInUseProtection", storage_object_in_use, NULL, true},
+    {"OwnerReferencesPermissionEnforcement", NULL, owner_references, false},
     {"PersistentVolumeClaimResize", NULL, claim_resize, true},
     {"RuntimeClass", runtime_class_mutate, runtime_class_validate, true},
     {"CertificateApproval", NULL, certificate_approval, true},
     {"CertificateSigning", NULL, certificate_signing, true},
     {"DefaultIngressClass", default_ingress_class, NULL, true},
     {"PodTopologyLabels", pod_topology_labels, NULL, true},
+    {"DenyServiceExternalIPs", NULL, deny_service_external_ips, false},
     {"ValidatingAdmissionPolicy", NULL, validating_policy, true},
     {"ResourceQuota", NULL, resource_quota, true},
+    {"AlwaysDeny", NULL, always_deny, false},
 };
 const size_t admission_n_plugins = ARRAY_LEN(admission_plugins);
 

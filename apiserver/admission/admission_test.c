@@ -117,8 +117,8 @@ static void report(struct buf *out, const struct refusal *r, const struct admiss
 
 static void admit(const char *op, char *line, struct buf *out, struct object *obj)
 {
-	static const struct admission_world w = {world_get, world_list, world_may, NULL, NULL, world_suffix,
-	                                         NULL};
+	static const struct admission_world w = {world_get, world_list,   world_may, NULL,
+	                                         NULL,      world_suffix, NULL};
 	char *plugin = strtok(line, " "), *resource = strtok(NULL, " "), *json = strtok(NULL, "\n");
 	const char *sub;
 	const struct resource_info *res = resource_of(resource, &sub);

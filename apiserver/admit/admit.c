@@ -6,6 +6,7 @@
 #include "apiserver/auth/auth.h"
 #include "apiserver/endpoints/stored.h"
 #include "apiserver/storage/cacher.h"
+#include "common/base/log.h"
 #include "common/base/rng.h"
 #include "proto/meta_v1.pb-c.h"
 
@@ -364,25 +365,11 @@ static void validate(void *arg, struct admission_attrs *at, hook_done done, void
 
 static int turn(struct admit *a, const char *name, bool on, struct err *err)
 {
-	/* Upstream's plugins that have no counterpart here, or do nothing, may still be named. */
+	/* Upstream's plugins that have no counterpart here may still be named. */
 	static const char *const KNOWN[] = {
-	    "AlwaysAdmit",
-	    "AlwaysDeny",
-	    "AlwaysPullImages",
-	    "ClusterTrustBundleAttest",
-	    "DenyServiceExternalIPs",
-	    "EventRateLimit",
-	    "ExtendedResourceToleration",
-	    "ImagePolicyWebhook",
-	    "LimitPodHardAntiAffinityTopology",
-	    "MutatingAdmissionPolicy",
-	    "MutatingAdmissionWebhook",
-	    "NamespaceAutoProvision",
-	    "NamespaceExists",
-	    "OwnerReferencesPermissionEnforcement",
-	    "PodNodeSelector",
-	    "PodTolerationRestriction",
-	    "ValidatingAdmissionWebhook",
+	    "ClusterTrustBundleAttest", "EventRateLimit",           "ImagePolicyWebhook",
+	    "MutatingAdmissionPolicy",  "MutatingAdmissionWebhook", "NamespaceAutoProvision",
+	    "PodNodeSelector",          "PodTolerationRestriction", "ValidatingAdmissionWebhook",
 	};
 
 	for (size_t i = 0; i < admission_n_plugins; i++) {
@@ -395,9 +382,14 @@ static int turn(struct admit *a, const char *name, bool on, struct err *err)
 		a->subjects = on;
 		return 0;
 	}
-	for (size_t i = 0; i < ARRAY_LEN(KNOWN); i++)
-		if (!strcmp(KNOWN[i], name))
+	for (size_t i = 0; i < ARRAY_LEN(KNOWN); i++) {
+		if (!strcmp(KNOWN[i], name)) {
+			if (on)
+				log_warning("This admission plugin has no effect here",
+				            LOG_STR("plugin", name));
 			return 0;
+		}
+	}
 	return err_set(err, ERR_INVALID, "enable-admission-plugins plugin \"%s\" is unknown", name);
 }
 
