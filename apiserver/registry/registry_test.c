@@ -5,7 +5,7 @@
 
 #include <cmocka.h>
 
-#include "apiserver/registry/batch/cron.h"
+#include "common/codec/cron.h"
 #include "apiserver/registry/check.h"
 #include "apiserver/registry/core/service_alloc.h"
 #include "apiserver/registry/metadata.h"

@@ -8,6 +8,7 @@
 #include <cmocka.h>
 #include "common/codec/base64.h"
 #include "common/codec/crc32c.h"
+#include "common/codec/cron.h"
 #include "common/codec/duration.h"
 #include "common/codec/fields.h"
 #include "common/codec/json_writer.h"
@@ -129,6 +130,39 @@ static void do_time(struct slice in, struct arena *a, struct buf *out)
 	rfc3339_format_nano(t.sec, t.nsec, text);
 	buf_str(out, text);
 	buf_str(out, rfc3339_parse_micro(in, &t, NULL) == 0 ? " micro" : "");
+}
+
+/* Central Europe in 2026. */
+static int64_t cet(int64_t unix_s, void *arg)
+{
+	return unix_s >= 1774746000 && unix_s < 1792890000 ? 7200 : 3600;
+}
+
+/* "schedule; a time [; CET]": the next three times. */
+static void do_cron(struct slice in, struct arena *a, struct buf *out)
+{
+	char *text = arena_strndup(a, in.data, in.len), *at = strchr(text, ';');
+	struct time_spec t;
+	struct cron c;
+	char next[RFC3339_BYTES];
+
+	assert_non_null(at);
+	*at = 0;
+	char *zone = strchr(at + 1, ';');
+	size_t n = zone ? (size_t)(zone - at - 2) : strlen(at + 2);
+	assert_int_equal(rfc3339_parse(slice_of(at + 2, n), &t, NULL), 0);
+	const char *error = cron_parse(text, a, &c);
+	if (error)
+		buf_str(out, error);
+	for (int i = 0; i < 3 && !error; i++) {
+		t.sec = cron_next(&c, t.sec, zone ? cet : NULL, NULL);
+		if (t.sec < 0) {
+			buf_str(out, i ? " never" : "never");
+			break;
+		}
+		rfc3339_format(t.sec, next);
+		buf_printf(out, "%s%s", i ? " " : "", next);
+	}
 }
 
 static void do_duration(struct slice in, struct arena *a, struct buf *out)
@@ -257,6 +291,7 @@ CASES(quantity)
 CASES(label)
 CASES(field)
 CASES(time)
+CASES(cron)
 CASES(duration)
 CASES(base64)
 CASES(name)
@@ -324,13 +359,14 @@ static void test_quantity_math(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-	    cmocka_unit_test(test_json),         cmocka_unit_test(test_yaml),
-	    cmocka_unit_test(test_yaml_write),   cmocka_unit_test(test_quantity),
-	    cmocka_unit_test(test_label),        cmocka_unit_test(test_field),
-	    cmocka_unit_test(test_time),         cmocka_unit_test(test_duration),
-	    cmocka_unit_test(test_base64),       cmocka_unit_test(test_name),
-	    cmocka_unit_test(test_crc32c),       cmocka_unit_test(test_json_limits),
-	    cmocka_unit_test(test_large_object), cmocka_unit_test(test_quantity_math),
+	    cmocka_unit_test(test_json),          cmocka_unit_test(test_yaml),
+	    cmocka_unit_test(test_yaml_write),    cmocka_unit_test(test_quantity),
+	    cmocka_unit_test(test_label),         cmocka_unit_test(test_field),
+	    cmocka_unit_test(test_time),          cmocka_unit_test(test_duration),
+	    cmocka_unit_test(test_cron),          cmocka_unit_test(test_base64),
+	    cmocka_unit_test(test_name),          cmocka_unit_test(test_crc32c),
+	    cmocka_unit_test(test_json_limits),   cmocka_unit_test(test_large_object),
+	    cmocka_unit_test(test_quantity_math),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "apiserver/registry/apps/kinds.h"
 #include "apiserver/registry/apps/workload.h"
-#include "apiserver/registry/batch/cron.h"
+#include "common/codec/cron.h"
 #include "apiserver/registry/batch/job.h"
 #include "apiserver/registry/core/pod.h"
 #include "apiserver/registry/row.h"
