@@ -514,6 +514,22 @@ def case_statefulset(c, node):
     c.call('DELETE', DEFAULT + '/persistentvolumeclaims')
 
 
+def case_cronjob(c, node):
+    path = '/apis/batch/v1/namespaces/default/cronjobs'
+    c.call('POST', path, {'metadata': {'name': 'tick'}, 'spec': {
+        'schedule': '@every 1s', 'successfulJobsHistoryLimit': 1, 'timeZone': 'UTC',
+        'concurrencyPolicy': 'Forbid', 'jobTemplate': {'spec': job('x', 'Succeeded')['spec']}}})
+    c.until('a Job that has succeeded', lambda: 'lastSuccessfulTime' in c.call(
+        'GET', path + '/tick')['status'])
+    c.until('the events', lambda: {'SuccessfulCreate', 'SawCompletedJob'} <= {
+        r for r, _ in events(c, 'tick')})
+    c.call('PATCH', path + '/tick', {'spec': {'suspend': True}}, MERGE)
+    c.until('all but one Job go', lambda: len(c.items(JOBS)) == 1 and not c.call(
+        'GET', path + '/tick')['status'].get('active'))
+    c.call('DELETE', path + '/tick')
+    c.until('its Job and pods go', lambda: not c.items(JOBS) and not c.items(DEFAULT + '/pods'))
+
+
 def case_token_secret(c, node):
     c.call('POST', DEFAULT + '/serviceaccounts', {'metadata': {'name': 'bot'}})
     c.call('POST', DEFAULT + '/secrets', {
@@ -596,7 +612,7 @@ CASES = [case_namespaces_are_furnished, case_a_ready_node_loses_its_taints, case
          case_rollout, case_scale, case_cascade, case_foreground_and_orphan,
          case_endpoints, case_mirrored_endpoints, case_job, case_indexed_job, case_failing_job,
          case_suspended_job, case_ttl_after_finished, case_daemonset, case_statefulset,
-         case_token_secret, case_namespace,
+         case_cronjob,         case_token_secret, case_namespace,
          case_aggregated_roles, case_a_silent_node]
 
 

@@ -6,6 +6,7 @@
 
 static const struct controller *const all[] = {
     &controller_clusterrole_aggregation,
+    &controller_cronjob,
     &controller_daemonset,
     &controller_deployment,
     &controller_endpoints,

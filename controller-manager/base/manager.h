@@ -41,6 +41,7 @@ struct controller {
 };
 
 extern const struct controller controller_clusterrole_aggregation;
+extern const struct controller controller_cronjob;
 extern const struct controller controller_daemonset;
 extern const struct controller controller_deployment;
 extern const struct controller controller_endpoints;
