@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "apiserver/http/front.h"
 #include "apiserver/endpoints/pipeline.h"
+#include "apiserver/http/compress.h"
 #include "apiserver/http/front_metrics.h"
 #include "apiserver/http/negotiate.h"
 #include "apiserver/request/request_info.h"
@@ -24,6 +25,7 @@ struct front_call {
 	struct response_sink sink;
 	struct http_front *front;
 	struct http_exchange *exchange;
+	struct compressor *compressor; /* NULL: the answer leaves as it is */
 	bool mutating, counted, long_running;
 };
 
@@ -42,7 +44,12 @@ static struct front_call *call_of(struct response_sink *s)
 
 static void sink_header(struct response_sink *s, const char *name, const char *value)
 {
-	http_set_header(call_of(s)->exchange, name, value);
+	struct front_call *c = call_of(s);
+
+	/* What is packed already stays as it is. */
+	if (!strcmp(name, "Content-Encoding"))
+		c->compressor = NULL;
+	http_set_header(c->exchange, name, value);
 }
 
 static void sink_status(struct response_sink *s, int http_status, const char *content_type,
@@ -52,17 +59,26 @@ static void sink_status(struct response_sink *s, int http_status, const char *co
 
 	http_set_header(c->exchange, "Audit-Id", c->req.audit_id);
 	http_set_header(c->exchange, "Cache-Control", "no-cache, private");
-	http_start(c->exchange, http_status, content_type, content_length);
+	if (c->compressor)
+		compressor_start(c->compressor, http_status, content_type, content_length);
+	else
+		http_start(c->exchange, http_status, content_type, content_length);
 }
 
 static int sink_chunk(struct response_sink *s, struct slice data)
 {
-	return http_write(call_of(s)->exchange, data);
+	struct front_call *c = call_of(s);
+
+	return c->compressor ? compressor_write(c->compressor, data)
+	                     : http_write(c->exchange, data);
 }
 
 static int sink_chunk_blob(struct response_sink *s, struct blob *data)
 {
-	return http_write_blob(call_of(s)->exchange, data);
+	struct front_call *c = call_of(s);
+
+	return c->compressor ? compressor_write(c->compressor, blob_view(data))
+	                     : http_write_blob(c->exchange, data);
 }
 
 /* The books are closed before the exchange, whose arena holds the call, is ended. */
@@ -80,6 +96,8 @@ static void sink_end(struct response_sink *s)
 	struct front_call *c = call_of(s);
 
 	call_finish(c);
+	if (c->compressor)
+		compressor_end(c->compressor);
 	http_end(c->exchange);
 }
 
@@ -88,6 +106,8 @@ static void sink_abort(struct response_sink *s)
 	struct front_call *c = call_of(s);
 
 	call_finish(c);
+	if (c->compressor)
+		compressor_drop(c->compressor);
 	http_abort(c->exchange);
 }
 
@@ -359,6 +379,9 @@ static void on_request(struct http_exchange *x, void *arg)
 		refuse_plain(c, 400, "400 Bad Request");
 		return;
 	}
+	if ((c->req.verb == VERB_GET || c->req.verb == VERB_LIST) && !is_long_running(&c->req) &&
+	    compress_accepted(http_header_get(x, "accept-encoding")))
+		c->compressor = compressor_new(x);
 	bool fits = enter(c);
 	front_metrics_begin(f->metrics, &c->req, c->long_running);
 	if (!fits) {

@@ -6,6 +6,7 @@
 """
 import argparse
 import calendar
+import gzip
 import json
 import os
 import re
@@ -505,6 +506,22 @@ def test_stored_bytes(c):
         if '/default/' in key:
             value = c.etcdctl('get', key, '--print-value-only', text=False)
             check(value.startswith(b'k8s\0'), f'{key}: {value[:20]!r}')
+
+
+def test_gzip(c):
+    """Answers of 128 KiB and more are compressed for who takes it; small ones, and watches, are not."""
+    for i in range(20):
+        equal(c.request('POST', '/api/v1/namespaces/kube-public/configmaps',
+                        config_map(f'z{i}', {'a': 'x' * 10000})).status, 201)
+    for path, packed in (('/api/v1/namespaces/kube-public/configmaps', True), ('/api/v1/namespaces', False),
+                         ('/api/v1/namespaces/kube-public/configmaps?limit=2', False)):
+        plain, asked = c.request('GET', path), c.request('GET', path, headers={'Accept-Encoding': 'br, gzip;q=0.5'})
+        equal(asked.headers.get('Content-Encoding'), 'gzip' if packed else None, path)
+        equal(gzip.decompress(asked.body) if packed else asked.body, plain.body, path)
+        check(plain.headers.get('Content-Encoding') is None, path)
+    a = c.request('GET', '/api/v1/namespaces/kube-public/configmaps?watch=1&timeoutSeconds=1',
+                  headers={'Accept-Encoding': 'gzip'})
+    check(a.headers.get('Content-Encoding') is None and a.body.startswith(b'{"type":"ADDED"'), a.body[:50])
 
 
 def main():
