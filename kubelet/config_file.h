@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
 /* A KubeletConfiguration (kubelet.config.k8s.io/v1beta1) as defaults of flags: a flag that was
- * given on the command line stays; fields without a flag are warned about. */
+ * given on the command line stays. Unknown and repeated fields are errors, as in upstream's strict
+ * decoding; known ones that have no effect here are warned about. */
 #include "common/daemon/flags.h"
 
 int config_file_load(const char *path, const struct flag_group *groups, size_t n_groups,

@@ -133,6 +133,14 @@ static struct flag flags[] = {
     FLAG_DURATION("minimum-image-ttl-duration", &C.image_min_age_ms,
                   "Age under which an unused image stays."),
 
+    FLAG_LIST("allowed-unsafe-sysctls", &C.allowed_unsafe_sysctls,
+              "Sysctls that pods may set though they reach beyond the pod: name or prefix*."),
+    FLAG_BOOL("seccomp-default", &C.seccomp_default,
+              "Containers without a seccomp profile get the runtime's own."),
+    FLAG_INT("registry-qps", &C.registry_qps, "How many images are pulled a second; 0: no limit."),
+    FLAG_INT("registry-burst", &C.registry_burst, "How many pulls may come at once."),
+    FLAG_BOOL("serialize-image-pulls", &C.serialize_image_pulls, "Pull one image at a time."),
+
     FLAG_STR("eviction-hard", &C.eviction_hard, "Thresholds at which pods are evicted at once."),
     FLAG_STR("eviction-soft", &C.eviction_soft,
              "Thresholds at which pods are evicted after a grace."),

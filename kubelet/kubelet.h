@@ -34,7 +34,7 @@ struct kubelet_config {
 
 	/* image/ */
 	int64_t registry_qps, registry_burst, max_parallel_image_pulls;
-	bool serialize_image_pulls;
+	bool serialize_image_pulls, seccomp_default;
 
 	/* static/ */
 	const char *static_pod_path;

@@ -109,7 +109,7 @@ static CriV1__SecurityProfile *seccomp_of(const struct pod *p, const CoreV1__Sec
 	CriV1__SecurityProfile *r =
 	    CRI_NEW(a, CriV1__SecurityProfile, CRI_V1__SECURITY_PROFILE__INIT);
 	r->profile_type = CRI_V1__SECURITY_PROFILE__PROFILE_TYPE__Unconfined;
-	if (s && !strcmp(s->type, "RuntimeDefault"))
+	if (s ? !strcmp(s->type, "RuntimeDefault") : p->k->config->seccomp_default)
 		r->profile_type = CRI_V1__SECURITY_PROFILE__PROFILE_TYPE__RuntimeDefault;
 	if (s && !strcmp(s->type, "Localhost")) {
 		r->profile_type = CRI_V1__SECURITY_PROFILE__PROFILE_TYPE__Localhost;
