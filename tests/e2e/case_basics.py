@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A node, a Deployment behind a Service, its logs, replacement and end; volumes and environment."""
-from cluster import check, pod
+"""A node, a Deployment behind a Service, what is replaced and restarted, host ports, a pod that fits nowhere."""
+from cluster import BUSYBOX, check, pod
 from web import SERVICE, WEB, hits, web_pods
 
 
@@ -53,51 +53,6 @@ def case_killed_container_is_restarted(c):
         check(s.kubectl('logs', '-p', 'one') == 'started\n', 'the log of the first container')
 
 
-def case_logs(c):
-    """kubectl logs prints what the container wrote."""
-    with c.space('logs') as s:
-        s.apply(pod('one', 'echo started; exec sleep 1000'))
-        s.ready('one')
-        text = s.kubectl('logs', 'one')
-        check(text == 'started\n', f'log: {text!r}')
-        text = s.kubectl('logs', 'one', '--timestamps', '--tail=1')
-        check(text.startswith('20') and text.endswith('Z started\n'), f'log: {text!r}')
-
-
-def case_volumes_and_env(c):
-    """Config map, secret, token and downward fields arrive as files and environment."""
-    script = ('cat /c/k /s/s; echo; echo $K $S $POD; echo ok > /e/f; cat /e/f; '
-              'cd /var/run/secrets/kubernetes.io/serviceaccount; '
-              'wc -c < ca.crt; cut -c1-3 token; cat namespace')
-    with c.space('volumes') as s:
-        s.apply({'apiVersion': 'v1', 'kind': 'ConfigMap', 'metadata': {'name': 'cm'},
-                 'data': {'k': 'v1'}},
-                {'apiVersion': 'v1', 'kind': 'Secret', 'metadata': {'name': 'sec'},
-                 'stringData': {'s': 'x'}},
-                pod('vols', script, volumes=[
-                    {'name': 'c', 'configMap': {'name': 'cm'}},
-                    {'name': 's', 'secret': {'secretName': 'sec'}}, {'name': 'e', 'emptyDir': {}}],
-                    container={
-                        'env': [{'name': 'K', 'valueFrom': {'configMapKeyRef': {'name': 'cm', 'key': 'k'}}},
-                                {'name': 'S', 'valueFrom': {'secretKeyRef': {'name': 'sec', 'key': 's'}}},
-                                {'name': 'POD', 'valueFrom': {'fieldRef': {'fieldPath': 'metadata.name'}}}],
-                        'volumeMounts': [{'name': 'c', 'mountPath': '/c'}, {'name': 's', 'mountPath': '/s'},
-                                         {'name': 'e', 'mountPath': '/e'}]}))
-        s.until('the pod ends', lambda: s.phase('vols') == 'Succeeded')
-        lines = s.kubectl('logs', 'vols').split('\n')
-        check(lines[:3] == ['v1x', 'v1 x vols', 'ok'], f'{lines}')
-        check(int(lines[3]) > 100 and lines[4] == 'eyJ' and lines[5] == 'volumes', f'{lines}')
-
-
-def case_crash_loop(c):
-    """A container that keeps failing shows CrashLoopBackOff and its last exit code."""
-    with c.space('crash') as s:
-        s.apply(pod('crash', 'exit 3', restartPolicy='Always'))
-        s.until('CrashLoopBackOff', lambda: 'CrashLoopBackOff' in s.kubectl('get', 'pod', 'crash'), 40)
-        last = s.container('crash')['lastState']['terminated']
-        check(last['exitCode'] == 3, f'{last}')
-
-
 def case_pending_for_cpu(c):
     """A pod that fits nowhere stays Pending, with upstream's event."""
     with c.space('pending') as s:
@@ -120,5 +75,35 @@ def case_host_port(c):
                 'curl', '-s', '-m', '3', f'http://{host}:18080/').stdout == 'hello\n')
 
 
-CASES = [case_node_is_ready, case_deployment, case_killed_container_is_restarted, case_logs,
-         case_volumes_and_env, case_host_port, case_crash_loop, case_pending_for_cpu]
+def case_nothing_leaks(c):
+    """Pods that cannot start, each for another reason, leave nothing on the node when they are deleted."""
+    def mounting(name, **volume):
+        return pod(name, 'true', volumes=[{'name': 'v', **volume}],
+                   container={'volumeMounts': [{'name': 'v', 'mountPath': '/v'}]})
+    bad = [
+        (pod('image', '', container={'image': 'localhost/absent:1'}), 'ImagePullBackOff'),
+        (pod('command', '', container={'command': ['/absent']}), 'StartError'),
+        (pod('folder', 'true', container={'workingDir': '/etc/passwd/x'}), 'StartError'),
+        (pod('user', 'true', container={'securityContext': {'runAsNonRoot': True}}),
+         'CreateContainerConfigError'),
+        (pod('init', '', initContainers=[{'name': 'init', 'image': BUSYBOX, 'command': ['false']}]),
+         'Init:Error'),
+        (pod('hook', 'exec sleep 1000', container={
+            'lifecycle': {'postStart': {'exec': {'command': ['false']}}}}), None),
+        (mounting('map', configMap={'name': 'absent'}), 'ContainerCreating'),
+        (mounting('path', hostPath={'path': '/absent', 'type': 'Directory'}), 'ContainerCreating'),
+        (mounting('file', hostPath={'path': '/etc', 'type': 'File'}), 'ContainerCreating'),
+        (pod('sysctl', 'true', securityContext={
+            'sysctls': [{'name': 'net.ipv4.absent', 'value': '1'}]}), None),
+    ]
+    with c.leaks(), c.space('nothing-leaks') as s:
+        s.apply(*[p for p, _ in bad])
+        for p, word in bad:
+            name = p['metadata']['name']
+            s.until(f'{name} fails with an event', lambda: 'Warning' in s.kubectl(
+                'get', 'events', '--field-selector', f'involvedObject.name={name}'), 60)
+            s.until(f'{name} shows {word}', lambda: word is None or word in s.kubectl('get', 'pod', name), 60)
+
+
+CASES = [case_node_is_ready, case_deployment, case_killed_container_is_restarted, case_host_port,
+         case_pending_for_cpu, case_nothing_leaks]
