@@ -45,7 +45,7 @@ static void decorate(const char *name, const char *mark)
 	r->exit_codes->operator_ = (char *)"In";
 	r->exit_codes->n_values = 1;
 	r->exit_codes->values = arena_array(&arena, int32_t, 1);
-	r->exit_codes->values[0] = atoi(mark + 1);
+	r->exit_codes->values[0] = (int)strtol(mark + 1, NULL, 10);
 	c->restart_policy_rules[0] = r;
 }
 
@@ -175,9 +175,9 @@ static const char *run_line(const char *command, const char *name, const char **
 	} else if (!strcmp(command, "kill")) {
 		return script_kill(name);
 	} else if (!strcmp(command, "end")) {
-		end(name, atoi(*rest));
+		end(name, (int)strtol(*rest, NULL, 10));
 	} else if (!strcmp(command, "wait")) {
-		now_ms += (uint64_t)atoi(name);
+		now_ms += strtoull(name, NULL, 10);
 	} else if (!strcmp(command, "lose")) {
 		sandboxes[0].ready = false;
 	} else if (!strcmp(command, "forget")) {
