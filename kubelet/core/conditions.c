@@ -4,10 +4,8 @@
 #include "kubelet/core/make.h"
 #include "kubelet/core/status_parts.h"
 
-static const char *const own_types[] = {"PodReadyToStartContainers", "Initialized", "Ready",
-                                        "ContainersReady", "PodScheduled"};
-
-enum { N_OWN = sizeof(own_types) / sizeof(*own_types) };
+/* PodReadyToStartContainers, Initialized, Ready, ContainersReady and PodScheduled. */
+enum { N_OWN = 5 };
 
 struct verdict {
 	bool good;
