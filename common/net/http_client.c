@@ -116,13 +116,26 @@ void http_request_finish(struct http_request *r, int code, const struct err *err
 	request_free(r);
 }
 
-static void request_fail(struct http_request *r, enum err_code code, const char *what,
-                         const char *why)
+/* The texts are those of Go's client, which operators know from kubectl. */
+static void request_fail(struct http_request *r, enum err_code code, const char *fmt, ...)
+    _printf_(3, 4);
+static void request_fail(struct http_request *r, enum err_code code, const char *fmt, ...)
 {
 	struct err err = ERR_INIT;
+	va_list ap;
 
-	err_set(&err, code, "%s %s: %s", what, r->target.key, why);
+	va_start(ap, fmt);
+	err_setv(&err, code, fmt, ap);
+	va_end(ap);
 	http_request_finish(r, -(int)code, &err);
+}
+
+static void dial_fail(struct http_request *r, enum err_code code, const char *why)
+{
+	bool v6 = strchr(r->target.host, ':');
+
+	request_fail(r, code, v6 ? "dial tcp [%s]:%s: %s" : "dial tcp %s:%s: %s", r->target.host,
+	             r->target.port, why);
 }
 
 static void request_connect(struct http_request *r);
@@ -141,8 +154,13 @@ void http_request_broken(struct http_request *r, const char *why)
 		request_connect(r);
 		return;
 	}
-	request_fail(r, r->answered || (c && c->ready) ? ERR_IO : ERR_UNAVAILABLE,
-	             r->answered ? "read from" : "reach", why);
+	if (c && c->opened) {
+		request_fail(r, r->answered || c->ready ? ERR_IO : ERR_UNAVAILABLE, "%s", why);
+		return;
+	}
+	char text[128];
+	snprintf(text, sizeof(text), "connect: %s", why);
+	dial_fail(r, ERR_UNAVAILABLE, text);
 }
 
 void http_request_cancel(struct http_request *r)
@@ -157,7 +175,7 @@ void http_request_cancel(struct http_request *r)
 
 static void on_total(void *arg)
 {
-	request_fail(arg, ERR_TIMEOUT, "request to", "deadline exceeded");
+	request_fail(arg, ERR_TIMEOUT, "context deadline exceeded");
 }
 
 static void on_phase(void *arg)
@@ -169,11 +187,19 @@ static void on_phase(void *arg)
 		request_connect(r);
 		return;
 	}
-	request_fail(r, ERR_TIMEOUT, r->conn && r->conn->ready ? "wait for" : "reach",
-	             "deadline exceeded");
+	if (r->conn && r->conn->ready)
+		request_fail(r, ERR_TIMEOUT, "net/http: timeout awaiting response headers");
+	else
+		dial_fail(r, ERR_TIMEOUT, "i/o timeout");
 }
 
 /* --- connecting ------------------------------------------------------------------------------ */
+
+static void look_up_fail(struct http_request *r, int status)
+{
+	request_fail(r, ERR_UNAVAILABLE, "dial tcp: lookup %s: %s", r->target.host,
+	             status == UV_EAI_NONAME ? "no such host" : uv_strerror(status));
+}
 
 static void on_resolved(uv_getaddrinfo_t *req, int status, struct addrinfo *list)
 {
@@ -184,7 +210,7 @@ static void on_resolved(uv_getaddrinfo_t *req, int status, struct addrinfo *list
 	if (r) {
 		r->resolve = NULL;
 		if (status < 0 || !list)
-			request_fail(r, ERR_UNAVAILABLE, "look up", uv_strerror(status));
+			look_up_fail(r, status);
 		else
 			http_client_conn_open(r, list->ai_addr);
 	}
@@ -203,7 +229,7 @@ static void look_up(struct http_request *r)
 	                            r->target.host, r->target.port, &hints);
 	if (status < 0) {
 		free(c);
-		request_fail(r, ERR_UNAVAILABLE, "look up", uv_strerror(status));
+		look_up_fail(r, status);
 		return;
 	}
 	r->resolve = c;
