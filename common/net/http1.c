@@ -375,6 +375,10 @@ static void tunnel_pause(void *connection, bool pause)
 {
 	struct http_connection *c = connection;
 
+	if (pause && !c->tunnel_paused) {
+		c->tunnel_check_ms = loop_now_ms(c->hl->loop) + HTTP_TUNNEL_CHECK_MS;
+		http_conn_arm(c, c->tunnel_check_ms);
+	}
 	c->tunnel_paused = pause;
 	if (pause)
 		http_conn_read_stop(c);

@@ -8,7 +8,7 @@ struct client_flight {
 	uint8_t data[];
 };
 
-enum { TUNNEL_HIGH_BYTES = 256 << 10, TUNNEL_FINISH_MS = 10000, KEEPALIVE_S = 30 };
+enum { TUNNEL_HIGH_BYTES = 256 << 10, TUNNEL_FINISH_MS = 5000, KEEPALIVE_S = 30 };
 
 /* --- the end --------------------------------------------------------------------------------- */
 
@@ -28,6 +28,11 @@ void http_client_conn_close(struct client_conn *c)
 	list_del(&c->link);
 	loop_timer_stop(&c->idle);
 	c->client = NULL;
+	/* Bytes that the peer does not take would stay with the kernel for minutes, and its side of
+	 * the connection as long: a reset tells it. */
+	if (c->tunnel_finish && c->writing_bytes &&
+	    uv_tcp_close_reset(&c->tcp, on_handle_closed) == 0)
+		return;
 	uv_close((uv_handle_t *)&c->tcp, on_handle_closed);
 }
 

@@ -4,6 +4,7 @@
 #include "common/net/http_internal.h"
 #include <arpa/inet.h>
 #include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <sys/socket.h>
 #include <time.h>
 #include <unistd.h>
@@ -55,6 +56,30 @@ void http_conn_set_deadline(struct http_connection *c, uint64_t delay_ms)
 		http_conn_arm(c, c->deadline_ms);
 }
 
+/* A peer that nobody reads can leave without being noticed: its end lies behind bytes that wait. */
+static bool peer_has_left(struct http_connection *c)
+{
+	struct tcp_info info = {0};
+	socklen_t len = sizeof(info);
+	uv_os_fd_t fd;
+
+	return !uv_fileno(&c->handle, &fd) && !getsockopt(fd, IPPROTO_TCP, TCP_INFO, &info, &len) &&
+	       info.tcpi_state != TCP_ESTABLISHED;
+}
+
+/* False: the connection is closed. A tunnel that is paused for so long gets rid of nothing more. */
+static bool check_tunnel(struct http_connection *c, uint64_t now)
+{
+	if (!c->tunnel_paused || now < c->tunnel_check_ms)
+		return true;
+	if (peer_has_left(c)) {
+		http_conn_close(c);
+		return false;
+	}
+	c->tunnel_check_ms = now + HTTP_TUNNEL_CHECK_MS;
+	return true;
+}
+
 /* The timer is never stopped when a deadline moves away: it fires, looks and is started anew. */
 static void on_timer(void *arg)
 {
@@ -66,8 +91,12 @@ static void on_timer(void *arg)
 		http_conn_close(c);
 		return;
 	}
+	if (!check_tunnel(c, now))
+		return;
 	if (c->deadline_ms)
 		next = MIN(next, c->deadline_ms);
+	if (c->tunnel_paused)
+		next = MIN(next, c->tunnel_check_ms);
 	if (c->flight)
 		next = MIN(next, c->write_deadline_ms);
 	LIST_FOREACH (&c->exchanges, x, struct exchange, link) {

@@ -17,6 +17,7 @@ enum {
 	HTTP_HEADERS_MAX = 1000,
 	HTTP_BODIES_BYTES = 64 << 20, /* of all requests of a connection that are coming in */
 	HTTP_LINGER_MS = 2000, /* for the client to read the answer to a body that we refuse */
+	HTTP_TUNNEL_CHECK_MS = 5000,
 	HTTP_SPARE_EXCHANGES = 64,
 	HTTP_SPARE_BYTES = 16 * 1024, /* buffers up to this size are kept */
 };
@@ -131,6 +132,7 @@ struct http_connection {
 	struct http_tunnel *tunnel;
 	struct http_queue tunnel_out;
 	bool tunnel_wait, tunnel_paused;
+	uint64_t tunnel_check_ms; /* of a paused one: when to see whether its peer is there */
 };
 
 struct header_place {

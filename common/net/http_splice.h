@@ -16,5 +16,5 @@ struct http_splice {
 };
 
 void http_splice_init(struct http_splice *s, void (*on_end)(void *arg), void *arg);
-/* Both tunnels are open (or were: then the pipe ends soon). Bytes that came before wait for it. */
-void http_splice_close(struct http_splice *s); /* on_end does not come */
+/* on_end does not come after this. */
+void http_splice_close(struct http_splice *s);

@@ -7,6 +7,7 @@ import json
 import os
 import pty
 import select
+import socket
 import struct
 import subprocess
 import sys
@@ -199,6 +200,7 @@ def case_vanishing_clients(c):
         path = streams.command_path('exec', s.namespace, 'one', ['cat', '/dev/zero'], stdout=True)
         cat = streams.command_path('exec', s.namespace, 'one', ['cat'], stdin=True, stdout=True)
         log = f'/api/v1/namespaces/{s.namespace}/pods/one/log?follow=true'
+        deaf = streams.command_path('exec', s.namespace, 'one', ['sleep', '1000'], stdin=True, stdout=True)
         for _ in range(3):
             clients = [streams.Channels(api, path, v) for v in (4, 5)]
             clients += [streams.Channels(api, cat, v) for v in (4, 5)]
@@ -209,6 +211,15 @@ def case_vanishing_clients(c):
                 p = streams.PortForward(api, s.namespace, 'one', websocket)
                 p.open(8080)
                 clients.append(p)
+            for version in (4, 5):
+                # What nobody reads piles up to the client, whose end then lies behind it.
+                x = streams.Channels(api, deaf, version)
+                x.ws.sock.settimeout(1)
+                with contextlib.suppress(OSError):
+                    while True:
+                        x.write(bytes(streams.PIECE_BYTES))
+                x.ws.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack('ii', 1, 0))
+                clients.append(x)
             for x in clients:
                 x.close()
             sock = api.connect()
@@ -216,7 +227,7 @@ def case_vanishing_clients(c):
             sock.recv(100)
             sock.close()
         until('no socket is left', lambda: all(sockets(c, d) <= before[d] for d in daemons) or
-              check(False, f'{[(d, before[d], sockets(c, d)) for d in daemons]}'), 40)
+              check(False, f'{[(d, before[d], sockets(c, d)) for d in daemons]}'), 90)
 
 
 def case_port_forward_protocol(c):
@@ -368,6 +379,21 @@ def case_kubectl_run_interactive(c):
             finally:
                 t.close()
             until('the pod goes', lambda: not s.get('pods')['items'], 30)
+
+
+def case_kubectl_debug(c):
+    """kubectl debug puts a shell of its own into a running pod."""
+    with one_pod(c, 'kubectl-debug') as s:
+        t = Terminal(['kubectl', '-n', s.namespace, 'debug', 'one', '-it', '--image=localhost/busybox:1',
+                      '--container=helper', '--profile=general', '--', 'sh'], kubectl_env(c, True))
+        try:
+            t.type('echo su''m $((40+2))\n')
+            t.until('sum 42')
+            t.type('exit\n')
+            equal(t.end(), 0, 'exit code')
+        finally:
+            t.close()
+        check('sum 42' in s.kubectl('logs', 'one', '-c', 'helper'), 'the log of the ephemeral container')
 
 
 def case_kubectl_port_forward(c):
@@ -544,6 +570,6 @@ def case_kubelet_access(c):
 
 CASES = [
     case_exec_protocols, case_exec_terminal, case_exec_refusals, case_big_streams, case_vanishing_clients,
-    case_port_forward_protocol, case_kubectl_exec, case_kubectl_attach, case_kubectl_run_interactive,
+    case_port_forward_protocol, case_kubectl_exec, case_kubectl_attach, case_kubectl_run_interactive, case_kubectl_debug,
     case_kubectl_port_forward, case_log_options, case_log_follow, case_proxies, case_kubelet_access,
 ]
