@@ -56,6 +56,8 @@ struct pod {
 	struct loop_timer timer;
 	uint64_t backoff_told_ms;
 	uint64_t retry_at_ms; /* after a failed step no other is tried before; real clock */
+	uint64_t start_at_ms; /* the same for what makes the pod run */
+	struct cri_call *making_sandbox;
 	struct start *start;
 	struct list kills;
 	int64_t killed_grace; /* the grace that containers are being stopped with; -1: none */
@@ -145,6 +147,8 @@ void pod_step(struct pod *p);
 void pod_step_done(struct pod *p);
 /* No step before `delay_ms` from now. */
 void pod_hold(struct pod *p, uint64_t delay_ms);
+/* No step that makes the pod run; it may end before. */
+void pod_hold_start(struct pod *p, uint64_t delay_ms);
 
 /* observe.c: fills p->rt; a step of its own. */
 void pod_observe(struct pod *p);
@@ -162,6 +166,8 @@ CriV1__PodSandboxConfig *sandbox_config(struct pod *p, uint32_t attempt, bool te
                                         struct arena *a);
 void sandbox_create(struct pod *p, uint32_t attempt, bool replaced);
 void sandbox_stop_all(struct pod *p);
+/* Gives up the making of one; what the runtime makes all the same is found by the relist. */
+void sandbox_cancel(struct pod *p);
 
 /* start.c: image, config, create, start, postStart of one container. */
 void container_start(struct pod *p, const struct plan_start *s, const char *sandbox_id,

@@ -291,10 +291,11 @@ static void on_created(const struct cri_result *r, void *arg)
 {
 	struct pod *p = arg;
 	_cleanup_arena_ struct arena a = {0};
+	p->making_sandbox = NULL;
 	if (r->code != RPC_OK) {
 		pod_event(p, NULL, true, "FailedCreatePodSandBox",
 		          "Failed to create pod sandbox: %s", cri_error_text(r, &a));
-		pod_hold(p, RETRY_MS);
+		pod_hold_start(p, RETRY_MS);
 	}
 	pods_relist_now(p->k->pods);
 	pod_step_done(p);
@@ -344,12 +345,22 @@ void sandbox_create(struct pod *p, uint32_t attempt, bool replaced)
 	if (prepare(p, q, &a, &err) || cgroups_pod_make(p->k->cgroups, p->spec, &err)) {
 		pod_event(p, NULL, true, "FailedCreatePodSandBox",
 		          "Failed to create pod sandbox: %s", err.text);
-		pod_hold(p, RETRY_MS);
+		pod_hold_start(p, RETRY_MS);
 		pod_sync_after(p, RETRY_MS);
 		return;
 	}
 	pod_step(p);
-	cri_call(p->k->cri, CRI_RUN_POD_SANDBOX, q, 2 * CRI_TIMEOUT_MS, on_created, p);
+	p->making_sandbox =
+	    cri_call(p->k->cri, CRI_RUN_POD_SANDBOX, q, 2 * CRI_TIMEOUT_MS, on_created, p);
+}
+
+void sandbox_cancel(struct pod *p)
+{
+	if (!p->making_sandbox)
+		return;
+	cri_call_drop(TAKE(p->making_sandbox));
+	pods_relist_now(p->k->pods);
+	pod_step_done(p);
 }
 
 /* Stopping */

@@ -20,6 +20,7 @@ struct start {
 	const char *sandbox_id, *container_id;
 	struct image_info image;
 	struct image_ensure *ensure;
+	struct cri_call *create;
 	struct hook *hook;
 	const char *hook_text; /* why it failed */
 };
@@ -118,6 +119,7 @@ static void on_created(const struct cri_result *r, void *arg)
 	struct start *s = arg;
 	struct pod *p = s->pod;
 	const CriV1__CreateContainerResponse *m = (const void *)r->body;
+	s->create = NULL;
 	if (!m) {
 		pod_event(p, s->spec->name, true, "Failed", "Error: %s", r->text);
 		fail_and_hold(s, "CreateContainerError", r->text);
@@ -159,7 +161,7 @@ static void configure(void *arg)
 	s->stage = START_CREATE;
 	q->pod_sandbox_id = (char *)(uintptr_t)s->sandbox_id;
 	q->sandbox_config = sandbox_config(p, s->sandbox_attempt, false, &a);
-	cri_call(p->k->cri, CRI_CREATE_CONTAINER, q, CRI_TIMEOUT_MS, on_created, s);
+	s->create = cri_call(p->k->cri, CRI_CREATE_CONTAINER, q, CRI_TIMEOUT_MS, on_created, s);
 }
 
 /* Image */
@@ -265,6 +267,8 @@ void container_start_cancel(struct start *s)
 		hook_drop(s->hook);
 		break;
 	case START_CREATE:
+		cri_call_drop(s->create);
+		break;
 	case START_RUN:
 		return; /* soon over */
 	}

@@ -23,6 +23,11 @@ void pod_hold(struct pod *p, uint64_t delay_ms)
 	p->retry_at_ms = now_real_ms() + delay_ms;
 }
 
+void pod_hold_start(struct pod *p, uint64_t delay_ms)
+{
+	p->start_at_ms = now_real_ms() + delay_ms;
+}
+
 void pod_step(struct pod *p)
 {
 	p->busy++;
@@ -37,12 +42,13 @@ void pod_step_done(struct pod *p)
 }
 
 /* A step has failed a moment ago: the next turn comes when the hold is over. */
-static bool held(struct pod *p)
+static bool held(struct pod *p, bool starts)
 {
 	uint64_t now = now_real_ms();
-	if (p->retry_at_ms <= now)
+	uint64_t until = starts ? MAX(p->retry_at_ms, p->start_at_ms) : p->retry_at_ms;
+	if (until <= now)
 		return false;
-	pod_sync_after(p, p->retry_at_ms - now);
+	pod_sync_after(p, until - now);
 	return true;
 }
 
@@ -105,7 +111,7 @@ static void stop_turn(struct pod *p)
 	int64_t grace = grace_of(p);
 	p->stopping = true;
 	probes_stop_restarting(p);
-	if (held(p))
+	if (held(p, false))
 		return;
 	pod_stop_plan(p->spec, &p->rt, grace, &a, &plan);
 	p->killed_grace = grace;
@@ -201,7 +207,7 @@ static void run_turn(struct pod *p)
 		uint64_t now = now_real_ms();
 		pod_sync_after(p, plan.retry_ms > now ? plan.retry_ms - now : 0);
 	}
-	if (!held(p)) {
+	if (!held(p, true)) {
 		/* Also for what runs already: a kubelet that starts again takes its volumes over.
 		 */
 		enum volume_state v = volumes_mount(p);
@@ -219,6 +225,8 @@ void pod_sync(struct pod *p)
 	if (p->busy) {
 		if ((p->deleting || p->gone) && p->start)
 			container_start_cancel(p->start);
+		if (p->deleting || p->gone)
+			sandbox_cancel(p);
 		if (p->next && p->killed_grace >= 0 && p->deleting &&
 		    p->next->metadata->has_deletion_grace_period_seconds &&
 		    p->next->metadata->deletion_grace_period_seconds < p->killed_grace)
