@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Small texts: quantities, selectors, times, durations, base64, names. */
+/* Small texts: quantities, selectors, times, durations, base64, names, cron schedules. */
 #include <assert.h>
 #include "common/codec/base64.h"
+#include "common/codec/cron.h"
 #include "common/codec/duration.h"
 #include "common/codec/fields.h"
 #include "common/codec/labels.h"
@@ -43,6 +44,17 @@ static void selectors(const char *text, struct arena *a)
 		field_selector_format(&fields, &out);
 }
 
+static void schedules(const char *text, struct arena *a)
+{
+	static const int64_t NOW = 1700000000;
+	struct cron c;
+
+	if (cron_parse(text, a, &c))
+		return;
+	int64_t next = cron_next(&c, NOW, NULL, NULL);
+	assert(next == -1 || next > NOW);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	struct slice in = slice_of(data, size), bytes;
@@ -54,6 +66,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 
 	quantity(in);
 	selectors(text, &a);
+	schedules(text, &a);
 	if (rfc3339_parse(in, &t, NULL) == 0)
 		rfc3339_format_nano(t.sec, t.nsec, out);
 	if (duration_parse(in, &ns, NULL) == 0) {
