@@ -530,6 +530,39 @@ def case_cronjob(c, node):
     c.until('its Job and pods go', lambda: not c.items(JOBS) and not c.items(DEFAULT + '/pods'))
 
 
+def case_disruption_budget(c, node):
+    path = '/apis/policy/v1/namespaces/default/poddisruptionbudgets'
+    c.call('POST', APPS + '/deployments', deployment('web', 3))
+    c.call('POST', path, {'metadata': {'name': 'web'}, 'spec': {
+        'maxUnavailable': 1, 'selector': {'matchLabels': {'app': 'web'}}}})
+
+    def status(**want):
+        s = c.call('GET', path + '/web').get('status', {})
+        return all(s.get(k) == v for k, v in want.items())
+    c.until('one may go', lambda: status(disruptionsAllowed=1, expectedPods=3, desiredHealthy=2,
+                                         currentHealthy=3))
+    c.call('PATCH', APPS + '/deployments/web', {'spec': {'replicas': 5}}, MERGE)
+    c.until('the budget follows', lambda: status(expectedPods=5, currentHealthy=5,
+                                                 disruptionsAllowed=1))
+    node.alive = False
+    pods = [p['metadata']['name'] for p in c.items(DEFAULT + '/pods?labelSelector=app%3Dweb')]
+    evict = DEFAULT + '/pods/%s/eviction'
+    c.call('POST', evict % pods[0], {'apiVersion': 'policy/v1', 'kind': 'Eviction',
+                                     'metadata': {'name': pods[0]}})
+    try:
+        c.call('POST', evict % pods[1], {'apiVersion': 'policy/v1', 'kind': 'Eviction',
+                                         'metadata': {'name': pods[1]}})
+        raise Failure('two evictions at once')
+    except Failure as e:
+        if '429' not in str(e):
+            raise
+    node.alive = True
+    c.until('it recovers', lambda: status(currentHealthy=5, disruptionsAllowed=1))
+    c.call('DELETE', path + '/web')
+    c.call('DELETE', APPS + '/deployments/web')
+    c.until('the pods go', lambda: not c.items(DEFAULT + '/pods'))
+
+
 def case_token_secret(c, node):
     c.call('POST', DEFAULT + '/serviceaccounts', {'metadata': {'name': 'bot'}})
     c.call('POST', DEFAULT + '/secrets', {
@@ -612,7 +645,7 @@ CASES = [case_namespaces_are_furnished, case_a_ready_node_loses_its_taints, case
          case_rollout, case_scale, case_cascade, case_foreground_and_orphan,
          case_endpoints, case_mirrored_endpoints, case_job, case_indexed_job, case_failing_job,
          case_suspended_job, case_ttl_after_finished, case_daemonset, case_statefulset,
-         case_cronjob,         case_token_secret, case_namespace,
+         case_cronjob, case_disruption_budget,         case_token_secret, case_namespace,
          case_aggregated_roles, case_a_silent_node]
 
 

@@ -9,6 +9,7 @@ static const struct controller *const all[] = {
     &controller_cronjob,
     &controller_daemonset,
     &controller_deployment,
+    &controller_disruption,
     &controller_endpoints,
     &controller_endpointslice,
     &controller_endpointslice_mirroring,

@@ -44,6 +44,7 @@ extern const struct controller controller_clusterrole_aggregation;
 extern const struct controller controller_cronjob;
 extern const struct controller controller_daemonset;
 extern const struct controller controller_deployment;
+extern const struct controller controller_disruption;
 extern const struct controller controller_endpoints;
 extern const struct controller controller_endpointslice;
 extern const struct controller controller_endpointslice_mirroring;

@@ -30,15 +30,6 @@ struct deployments {
 
 static const struct client_resource sets_resource = {"apps", "v1", "replicasets"};
 
-static struct recorder_ref ref_of(const AppsV1__Deployment *d)
-{
-	return (struct recorder_ref){.api_version = "apps/v1",
-	                             .kind = "Deployment",
-	                             .ns = d->metadata->namespace_,
-	                             .name = d->metadata->name,
-	                             .uid = d->metadata->uid};
-}
-
 /* Annotations */
 
 /* The numbers by which a later change of spec.replicas is told from a rollout. */
@@ -73,23 +64,19 @@ static void copy_annotations(const AppsV1__Deployment *d, MetaV1__ObjectMeta *me
 
 /* Writes */
 
-static void write_set(struct deployments *s, struct work *w, const AppsV1__ReplicaSet *rs,
-                      bool create)
-{
-	struct client_target t = {.resource = sets_resource,
-	                          .ns = rs->metadata->namespace_,
-	                          .name = create ? NULL : rs->metadata->name};
-	work_hold(w);
-	client_write_msg(s->client, create, &t, &apps_v1__replica_set_schema, &rs->base, work_done,
-	                 w);
-}
-
 struct creation {
 	struct deployments *s;
 	struct work *work;
 	struct buf collide; /* the Deployment with a higher collision count */
 	char *ns, *name, *uid, *hash_owner;
+	int32_t replicas; /* of the new set */
 };
+
+static struct recorder_ref ref_of(const char *ns, const char *name, const char *uid)
+{
+	return (struct recorder_ref){
+	    .api_version = "apps/v1", .kind = "Deployment", .ns = ns, .name = name, .uid = uid};
+}
 
 /* A set of that name that is not ours and not alike: the next hash is another one. */
 static void on_created(const struct client_result *r, void *arg)
@@ -110,7 +97,12 @@ static void on_created(const struct client_result *r, void *arg)
 			c->work->failed = true; /* the informer is behind: try again */
 		}
 	} else {
+		struct recorder_ref ref = ref_of(c->ns, c->name, c->uid);
 		work_answer(c->work, r);
+		if (r->code == ERR_OK && c->replicas > 0)
+			recorder_event(c->s->recorder, &ref, false, "ScalingReplicaSet", NULL,
+			               "Scaled up replica set %s from 0 to %d", c->hash_owner,
+			               c->replicas);
 	}
 	work_end(c->work);
 	buf_deinit(&c->collide);
@@ -164,7 +156,8 @@ static void create_set(struct deployments *s, struct work *w, const AppsV1__Depl
 	                       .ns = heap_strdup(d->metadata->namespace_),
 	                       .name = heap_strdup(d->metadata->name),
 	                       .uid = heap_strdup(d->metadata->uid),
-	                       .hash_owner = heap_strdup(plan->name)};
+	                       .hash_owner = heap_strdup(plan->name),
+	                       .replicas = plan->create_replicas};
 	AppsV1__Deployment collided = *d;
 	AppsV1__DeploymentStatus status = *d->status;
 	status.has_collision_count = 1;
@@ -175,11 +168,6 @@ static void create_set(struct deployments *s, struct work *w, const AppsV1__Depl
 	work_hold(w);
 	client_write_msg(s->client, true, &t, &apps_v1__replica_set_schema, &rs->base, on_created,
 	                 c);
-	struct recorder_ref ref = ref_of(d);
-	if (plan->create_replicas > 0)
-		recorder_event(s->recorder, &ref, false, "ScalingReplicaSet", NULL,
-		               "Scaled up replica set %s from 0 to %d", plan->name,
-		               plan->create_replicas);
 }
 
 static bool annotations_differ(const MetaV1__ObjectMeta *x, const MetaV1__ObjectMeta *y)
@@ -206,6 +194,46 @@ static void set_revision(MetaV1__ObjectMeta *meta, struct arena *a, const char *
 	meta_set_annotation(meta, a, ANNOTATION("revision"), revision);
 }
 
+/* A set that is being scaled, for the event of it. */
+struct scaling {
+	struct deployments *s;
+	struct work *work;
+	char *ns, *name, *uid, *set;
+	int32_t from, to;
+};
+
+static void on_scaled(const struct client_result *r, void *arg)
+{
+	struct scaling *x = arg;
+	struct recorder_ref ref = ref_of(x->ns, x->name, x->uid);
+	if (r->code == ERR_OK)
+		recorder_event(x->s->recorder, &ref, false, "ScalingReplicaSet", NULL,
+		               "Scaled %s replica set %s from %d to %d",
+		               x->to > x->from ? "up" : "down", x->set, x->from, x->to);
+	work_answer(x->work, r);
+	work_end(x->work);
+	free(x->ns);
+	free(x->name);
+	free(x->uid);
+	free(x->set);
+	free(x);
+}
+
+static struct scaling *scaling_new(struct deployments *s, struct work *w,
+                                   const MetaV1__ObjectMeta *d, const struct deployment_scale *to)
+{
+	struct scaling *x = heap_new(struct scaling);
+	*x = (struct scaling){.s = s,
+	                      .work = w,
+	                      .ns = heap_strdup(d->namespace_),
+	                      .name = heap_strdup(d->name),
+	                      .uid = heap_strdup(d->uid),
+	                      .set = heap_strdup(to->set->metadata->name),
+	                      .from = to->set->spec->replicas,
+	                      .to = to->replicas};
+	return x;
+}
+
 static void scale_set(struct deployments *s, struct work *w, const AppsV1__Deployment *d,
                       const struct deployment_scale *to, struct arena *a)
 {
@@ -226,12 +254,12 @@ static void scale_set(struct deployments *s, struct work *w, const AppsV1__Deplo
 	if (!to->scaled && spec.min_ready_seconds == to->set->spec->min_ready_seconds &&
 	    !annotations_differ(rs.metadata, to->set->metadata))
 		return;
-	write_set(s, w, &rs, false);
-	struct recorder_ref ref = ref_of(d);
-	if (to->scaled)
-		recorder_event(s->recorder, &ref, false, "ScalingReplicaSet", NULL,
-		               "Scaled %s replica set %s from %d to %d", to->up ? "up" : "down",
-		               rs.metadata->name, to->set->spec->replicas, to->replicas);
+	struct client_target t = {
+	    .resource = sets_resource, .ns = rs.metadata->namespace_, .name = rs.metadata->name};
+	work_hold(w);
+	client_write_msg(s->client, false, &t, &apps_v1__replica_set_schema, &rs.base,
+	                 to->scaled ? on_scaled : work_done,
+	                 to->scaled ? (void *)scaling_new(s, w, d->metadata, to) : w);
 }
 
 static void remove_set(struct deployments *s, struct work *w, const AppsV1__ReplicaSet *rs)
