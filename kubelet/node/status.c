@@ -101,30 +101,39 @@ static Quantity__Quantity *quantity_msg(struct arena *a, const char *text)
 	return q;
 }
 
+static void add_resource(CoreV1__NodeStatus *s, struct arena *a, const char *name,
+                         Quantity__Quantity *capacity, Quantity__Quantity *allocatable)
+{
+	CoreV1__NodeStatus__CapacityEntry *c = arena_new(a, CoreV1__NodeStatus__CapacityEntry);
+	*c = (CoreV1__NodeStatus__CapacityEntry)CORE_V1__NODE_STATUS__CAPACITY_ENTRY__INIT;
+	c->key = TEXT(name);
+	c->value = capacity;
+	s->capacity[s->n_capacity++] = c;
+	CoreV1__NodeStatus__AllocatableEntry *l =
+	    arena_new(a, CoreV1__NodeStatus__AllocatableEntry);
+	*l = (CoreV1__NodeStatus__AllocatableEntry)CORE_V1__NODE_STATUS__ALLOCATABLE_ENTRY__INIT;
+	l->key = TEXT(name);
+	l->value = allocatable;
+	s->allocatable[s->n_allocatable++] = l;
+}
+
 static void set_resource(const struct node *n, CoreV1__NodeStatus *s, struct arena *a,
                          const char *name)
 {
 	char text[QUANTITY_BYTES];
 	struct quantity q = capacity(n, name);
 	quantity_format_text(&q, text);
-	CoreV1__NodeStatus__CapacityEntry *c = arena_new(a, CoreV1__NodeStatus__CapacityEntry);
-	*c = (CoreV1__NodeStatus__CapacityEntry)CORE_V1__NODE_STATUS__CAPACITY_ENTRY__INIT;
-	c->key = TEXT(name);
-	c->value = quantity_msg(a, text);
-	s->capacity[s->n_capacity++] = c;
+	Quantity__Quantity *all = quantity_msg(a, text);
 	node_allocatable(n, name, text);
-	CoreV1__NodeStatus__AllocatableEntry *l =
-	    arena_new(a, CoreV1__NodeStatus__AllocatableEntry);
-	*l = (CoreV1__NodeStatus__AllocatableEntry)CORE_V1__NODE_STATUS__ALLOCATABLE_ENTRY__INIT;
-	l->key = TEXT(name);
-	l->value = quantity_msg(a, text);
-	s->allocatable[s->n_allocatable++] = l;
+	add_resource(s, a, name, all, quantity_msg(a, text));
 }
 
+/* Extended resources (example.com/thing) that others have written stay, all of them allocatable. */
 static void set_resources(const struct node *n, CoreV1__NodeStatus *s, struct arena *a)
 {
 	static const char *const names[] = {"cpu", "ephemeral-storage", "memory", "pods"};
-	size_t count = ARRAY_LEN(names) + n->machine.n_huge;
+	CoreV1__NodeStatus__CapacityEntry **old = s->capacity;
+	size_t n_old = s->n_capacity, count = ARRAY_LEN(names) + n->machine.n_huge + n_old;
 	s->capacity = arena_array(a, CoreV1__NodeStatus__CapacityEntry *, count);
 	s->allocatable = arena_array(a, CoreV1__NodeStatus__AllocatableEntry *, count);
 	s->n_capacity = s->n_allocatable = 0;
@@ -132,6 +141,9 @@ static void set_resources(const struct node *n, CoreV1__NodeStatus *s, struct ar
 		set_resource(n, s, a, names[i]);
 	for (size_t i = 0; i < n->machine.n_huge; i++)
 		set_resource(n, s, a, n->machine.huge[i].resource);
+	for (size_t i = 0; i < n_old; i++)
+		if (strchr(old[i]->key, '/'))
+			add_resource(s, a, old[i]->key, old[i]->value, old[i]->value);
 }
 
 /* Conditions */
