@@ -48,6 +48,10 @@ _GROUPS = {
     'resource.k8s.io/v1': ('resourceclaims resourceclaimtemplates', 'deviceclasses resourceslices'),
     'flowcontrol.apiserver.k8s.io/v1': ('', 'flowschemas prioritylevelconfigurations'),
     'apiregistration.k8s.io/v1': ('', 'apiservices'),
+    'apiextensions.k8s.io/v1': ('', 'customresourcedefinitions'),
+    'admissionregistration.k8s.io/v1': ('', 'mutatingadmissionpolicies mutatingadmissionpolicybindings '
+                                        'mutatingwebhookconfigurations validatingadmissionpolicies '
+                                        'validatingadmissionpolicybindings validatingwebhookconfigurations'),
 }
 RESOURCES = {r: (gv, scope == 0) for gv, scopes in _GROUPS.items()
              for scope, names in enumerate(scopes) for r in names.split()}
@@ -239,9 +243,11 @@ class Resource:
     """The objects of one resource, of one namespace or of all."""
 
     def __init__(self, api, resource, namespace):
-        self.api, self.resource, self.namespace = api, resource, namespace
-        gv, self.namespaced = RESOURCES[resource]
-        self.gv = gv
+        self.api, self.namespace = api, namespace
+        # (group/version, plural, namespaced) stands for a resource that was defined meanwhile.
+        gv, resource, self.namespaced = resource if isinstance(resource, tuple) else (
+            RESOURCES[resource][0], resource, RESOURCES[resource][1])
+        self.gv, self.resource = gv, resource
         self.base = ('/api/' if gv == 'v1' else '/apis/') + gv
         if self.namespaced and namespace:
             self.base += '/namespaces/' + namespace

@@ -415,3 +415,13 @@ def dns_config(t):
     lines = [x.split() for x in out.split('\n') if x]
     check(['nameserver', '1.1.1.1'] in lines and ['search', 'resolv.conf.local'] in lines and ['options', 'ndots:2'] in lines, out)
     equal(len([x for x in lines if x[0] == 'nameserver']), 1, 'the number of servers')
+
+
+@behaviour('[sig-network] DNS should provide /etc/hosts entries for the cluster [Conformance]')
+def hosts_entries(t):
+    p = t.finish(pod('querier', container(shell='cat /etc/hosts; hostname; hostname -f'), hostname='dns-querier-2',
+                     subdomain='dns-test-service'))
+    out = t.log('querier')
+    fqdn = f'dns-querier-2.dns-test-service.{t.ns}.svc.cluster.local'
+    check([p['status']['podIP'], fqdn, 'dns-querier-2'] in [x.split() for x in out.split('\n')], out)
+    check('\ndns-querier-2\n' in out, f'the host name: {out}')

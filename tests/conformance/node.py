@@ -304,7 +304,7 @@ def restart_http(t):
     restarted(t, liveness(HEALTHZ, command=['/kubec-test', 'liveness', '8080', '3']))
 
 
-@behaviour(P + 'should have monotonically increasing restart count' + NODE)
+@behaviour(P + 'should have monotonically increasing restart count' + NODE, long=True)
 def restart_count(t):
     restarted(t, liveness(HEALTHZ, command=['/kubec-test', 'liveness', '8080', '2']), 5, 400)
 
@@ -438,7 +438,7 @@ def init_never(t):
     equal([s['state']['terminated']['exitCode'] for s in p['status']['initContainerStatuses']], [0, 0], 'the exit codes')
 
 
-@behaviour(I + 'not start app containers if init containers fail on a RestartAlways pod [Conformance]')
+@behaviour(I + 'not start app containers if init containers fail on a RestartAlways pod [Conformance]', long=True)
 def init_fails_always(t):
     t.pods.create(with_init('p', 'Always', '/bin/false', '/bin/true'))
     p = t.pods.wait('p', lambda p: statuses(p, 'initContainerStatuses').get('init0', {}).get('restartCount', 0) >= 3,

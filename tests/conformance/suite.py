@@ -24,14 +24,19 @@ PAUSE = 'localhost/pause:1'
 IMAGE = 'localhost/kubec-test:1'
 
 TESTS = {}
-ALONE = set()
+ALONE, LONG = set(), set()
 
 
-def behaviour(full_name, *args, alone=False, **options):
-    """Registers a test under the behaviour's name; args are passed on, so that one function can serve several."""
+def behaviour(full_name, *args, alone=False, long=False, **options):
+    """Registers a test under the behaviour's name; args are passed on, so that one function can serve several.
+
+    alone: beside no other test; long: takes more than half a minute, and is begun first.
+    """
     def register(fn):
         if alone:
             ALONE.add(full_name)
+        if long or '[Slow]' in full_name:
+            LONG.add(full_name)
         if full_name in TESTS:
             raise ValueError(f'two tests of {full_name}')
         TESTS[full_name] = lambda t: fn(t, *args, **options)

@@ -174,7 +174,7 @@ def cron_forbid(t):
     equal(len(owned(t.r('jobs').items(), cj)), 1, 'the number of jobs')
 
 
-@behaviour(K + 'replace jobs when ReplaceConcurrent [Conformance]')
+@behaviour(K + 'replace jobs when ReplaceConcurrent [Conformance]', long=True)
 def cron_replace(t):
     r = t.r('cronjobs')
     r.create(cron_job('cj', 'Replace'))
