@@ -161,6 +161,7 @@ static int start_admission(struct apiserver *s, struct err *err)
 	                                .n_enable = o->admission_enable.n,
 	                                .disable = o->admission_disable.at,
 	                                .n_disable = o->admission_disable.n,
+	                                .config_file = or_null(o->admission_config_file),
 	                                .state_loop = &s->daemon->loop,
 	                                .auth = s->auth};
 

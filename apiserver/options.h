@@ -26,6 +26,7 @@ struct apiserver_options {
 	const char *proxy_client_cert_file, *proxy_client_key_file;
 	/* authorization and admission */
 	flag_list authorization_modes, admission_enable, admission_disable;
+	const char *admission_config_file;
 	/* the API */
 	const char *service_range, *node_port_range;
 	bool allow_privileged;

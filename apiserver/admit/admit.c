@@ -1,11 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "apiserver/admit/admit.h"
+#include "apiserver/admit/config.h"
+#include "apiserver/admit/event_rate.h"
 #include "apiserver/admit/policies.h"
 #include "apiserver/admission/admission.h"
 #include "apiserver/admit/subject_restriction.h"
 #include "apiserver/auth/auth.h"
 #include "apiserver/endpoints/stored.h"
 #include "apiserver/storage/cacher.h"
+#include "common/base/clock.h"
 #include "common/base/log.h"
 #include "common/base/rng.h"
 #include "proto/meta_v1.pb-c.h"
@@ -17,6 +20,8 @@ struct admit {
 	struct auth *auth;
 	bool on[PLUGINS_MAX];
 	struct policies *policies;
+	struct event_rate *event_rate; /* NULL: events are taken as they come */
+	bool event_rate_on;
 	bool subjects; /* CertificateSubjectRestriction, which reads X.509 and so is not pure */
 };
 
@@ -352,8 +357,12 @@ static void validate(void *arg, struct admission_attrs *at, hook_done done, void
 {
 	struct admit *a = arg;
 	const char *why = a->subjects ? subject_restriction(at) : NULL;
+	const char *later =
+	    a->event_rate ? event_rate_refusal(a->event_rate, at, clock_mono_ns()) : NULL;
 
-	if (why)
+	if (later)
+		done(done_arg, status_too_many_requests(at->arena, later, 0));
+	else if (why)
 		done(done_arg, status_forbidden(at->arena, at->res->group, at->res->resource,
 		                                shown_name(at), why));
 	else
@@ -382,6 +391,10 @@ static int turn(struct admit *a, const char *name, bool on, struct err *err)
 		a->subjects = on;
 		return 0;
 	}
+	if (!strcmp(name, "EventRateLimit")) {
+		a->event_rate_on = on;
+		return 0;
+	}
 	for (size_t i = 0; i < ARRAY_LEN(KNOWN); i++) {
 		if (!strcmp(KNOWN[i], name)) {
 			if (on)
@@ -391,6 +404,24 @@ static int turn(struct admit *a, const char *name, bool on, struct err *err)
 		}
 	}
 	return err_set(err, ERR_INVALID, "enable-admission-plugins plugin \"%s\" is unknown", name);
+}
+
+static int configure(struct admit *a, const char *file, struct err *err)
+{
+	_cleanup_arena_ struct arena arena = {0};
+	struct admit_config *configs = NULL;
+	int n = file ? admit_config_read(file, &arena, &configs, err) : 0, r = n < 0 ? n : 0;
+
+	for (int i = 0; i < n && r == 0; i++) {
+		if (strcmp(configs[i].plugin, "EventRateLimit"))
+			log_warning("The configuration of this admission plugin has no effect here",
+			            LOG_STR("plugin", configs[i].plugin));
+		else if (a->event_rate_on && !a->event_rate)
+			r = event_rate_new(configs[i].configuration, &a->event_rate, err);
+	}
+	if (r == 0 && a->event_rate_on && !a->event_rate)
+		return err_set(err, ERR_INVALID, "the EventRateLimit plugin needs a configuration");
+	return r;
 }
 
 int admit_new(const struct admit_options *o, struct pipeline *p, struct admit **ret,
@@ -411,7 +442,10 @@ int admit_new(const struct admit_options *o, struct pipeline *p, struct admit **
 		r = turn(a, o->enable[i], true, err);
 	for (size_t i = 0; i < o->n_disable && r == 0; i++)
 		r = turn(a, o->disable[i], false, err);
+	if (r == 0)
+		r = configure(a, o->config_file, err);
 	if (r < 0) {
+		event_rate_free(a->event_rate);
 		free(a);
 		return r;
 	}
@@ -428,6 +462,7 @@ void admit_free(struct admit *a)
 	if (!a)
 		return;
 	policies_free(a->policies);
+	event_rate_free(a->event_rate);
 	free(a);
 }
 

@@ -17,6 +17,7 @@ struct admit_options {
 	/* --enable-admission-plugins and --disable-admission-plugins, beyond the defaults. */
 	const char *const *enable, *const *disable;
 	size_t n_enable, n_disable;
+	const char *config_file; /* --admission-control-config-file; NULL: none */
 	struct loop *state_loop; /* not running yet, or the caller is on it */
 	struct auth *auth;       /* for checks that ask authorization; NULL: they allow */
 };
