@@ -74,8 +74,12 @@ static void changed(struct proxy *p)
 		if (!p->tables[f].pending_since_ns && proxy_state_pending(p->state, f))
 			p->tables[f].pending_since_ns = clock_real_ns();
 	metric_set(p->metrics.last_queued, (double)clock_real_ns() / 1e9);
-	if (p->listed && !loop_timer_active(&p->sync_timer))
-		loop_timer_start(&p->sync_timer, wait_for_token(p));
+	if (!p->listed)
+		return;
+	/* The timer may wait for the back-off of the other family. */
+	uint64_t due = loop_now_ms(&p->o.daemon->loop) + wait_for_token(p);
+	if (!loop_timer_active(&p->sync_timer) || p->sync_timer.due_ms > due)
+		loop_timer_start_at(&p->sync_timer, due);
 }
 
 /* --- what comes from the apiserver --- */

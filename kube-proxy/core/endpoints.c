@@ -169,11 +169,11 @@ static int addr_sort_cmp(const void *a, const void *b)
 	return addr_cmp(a, b);
 }
 
-size_t endpoints_local_ready(const slice_list *slices)
+static size_t local_ready(const slice_list *slices, enum family f)
 {
 	VEC(struct addr) found = {0};
 	VEC_FOREACH (slices, it)
-		for (size_t i = 0; i < (*it)->n_endpoints; i++)
+		for (size_t i = 0; (*it)->family == f && i < (*it)->n_endpoints; i++)
 			if ((*it)->endpoints[i].local && (*it)->endpoints[i].ready)
 				*vec_push(&found) = (*it)->endpoints[i].addr;
 	size_t n = 0;
@@ -183,4 +183,9 @@ size_t endpoints_local_ready(const slice_list *slices)
 		n += i == 0 || addr_cmp(&found.at[i - 1], &found.at[i]) != 0;
 	vec_deinit(&found);
 	return n;
+}
+
+size_t endpoints_local_ready(const slice_list *slices)
+{
+	return MAX(local_ready(slices, FAMILY_IPV4), local_ready(slices, FAMILY_IPV6));
 }

@@ -27,6 +27,7 @@ struct endpoint_choice {
 void endpoints_choose(const struct service *svc, const struct service_port *port,
                       const slice_list *slices, enum family f, struct endpoint_choice *ret);
 void endpoint_choice_deinit(struct endpoint_choice *c);
-/* Ready endpoints of this node, each address once: what health checks report. */
+/* Ready endpoints of this node, each address once, in the family that has more of them: what health
+ * checks report. */
 size_t endpoints_local_ready(const slice_list *slices);
 int backend_cmp(const struct backend *a, const struct backend *b);

@@ -12,7 +12,6 @@ enum insn_kind {
 	INSN_META,      /* reg = meta key */
 	INSN_META_SET,  /* meta key = reg */
 	INSN_CT,        /* reg = conntrack key; op 1: of the original direction */
-	INSN_IMMEDIATE, /* reg = data */
 	INSN_BITWISE,   /* reg = (reg & data) ^ xor, len bytes */
 	INSN_COMPARE,   /* goes on when reg <op> data */
 	INSN_LOOKUP,    /* goes on when the set has the key at reg; a map's value goes to dreg */

@@ -135,10 +135,6 @@ static void text_insn(enum family f, const struct insn *i, struct buf *out)
 	case INSN_CT:
 		buf_printf(out, "ct %s => r%u", ct_name(i), i->reg);
 		break;
-	case INSN_IMMEDIATE:
-		buf_printf(out, "r%u = ", i->reg);
-		text_bytes(i->data, i->len, out);
-		break;
 	case INSN_BITWISE:
 		buf_printf(out, "r%u & ", i->reg);
 		text_bytes(i->data, i->len, out);

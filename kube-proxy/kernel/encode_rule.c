@@ -78,14 +78,11 @@ static void put_verdict(struct buf *b, const struct insn *i)
 static const char *expression_name(const struct insn *i)
 {
 	static const char *const names[] = {
-	    [INSN_PAYLOAD] = "payload",     [INSN_META] = "meta",
-	    [INSN_META_SET] = "meta",       [INSN_CT] = "ct",
-	    [INSN_IMMEDIATE] = "immediate", [INSN_BITWISE] = "bitwise",
-	    [INSN_COMPARE] = "cmp",         [INSN_LOOKUP] = "lookup",
-	    [INSN_FIB_LOCAL] = "fib",       [INSN_NUMGEN] = "numgen",
-	    [INSN_UPDATE] = "dynset",       [INSN_DNAT] = "nat",
-	    [INSN_MASQUERADE] = "masq",     [INSN_REJECT] = "reject",
-	    [INSN_VERDICT] = "immediate",
+	    [INSN_PAYLOAD] = "payload", [INSN_META] = "meta",         [INSN_META_SET] = "meta",
+	    [INSN_CT] = "ct",           [INSN_BITWISE] = "bitwise",   [INSN_COMPARE] = "cmp",
+	    [INSN_LOOKUP] = "lookup",   [INSN_FIB_LOCAL] = "fib",     [INSN_NUMGEN] = "numgen",
+	    [INSN_UPDATE] = "dynset",   [INSN_DNAT] = "nat",          [INSN_MASQUERADE] = "masq",
+	    [INSN_REJECT] = "reject",   [INSN_VERDICT] = "immediate",
 	};
 	return names[i->kind];
 }
@@ -109,10 +106,6 @@ static void put_data(struct buf *b, enum family f, const struct insn *i)
 		break;
 	case INSN_CT:
 		put_ct(b, i);
-		break;
-	case INSN_IMMEDIATE:
-		nl_be32(b, NFTA_IMMEDIATE_DREG, reg(i->reg));
-		data(b, NFTA_IMMEDIATE_DATA, i->data, i->len);
 		break;
 	case INSN_BITWISE:
 		put_bitwise(b, i);

@@ -12,6 +12,7 @@ import os
 import re
 import selectors
 import socket
+import struct
 import subprocess
 import sys
 import threading
@@ -21,7 +22,7 @@ LIBC = ctypes.CDLL(None, use_errno=True)
 CLONE_NEWNET = 0x40000000
 NODE4, NODE6, CLIENT4, CLIENT6 = '192.168.99.1', 'fd00:99::1', '192.168.99.2', 'fd00:99::2'
 OTHER4 = '192.168.99.3'
-SECONDS = 5
+SECONDS = 20
 
 
 def syscall(result, what):
@@ -253,6 +254,82 @@ def planned_view(tool, family):
     return elements, sets, rules
 
 
+# Attributes that name registers, by expression.
+REGISTERS = {'payload': (1,), 'meta': (1, 3), 'ct': (1, 4), 'bitwise': (1, 2), 'cmp': (1,), 'lookup': (2, 3),
+             'immediate': (1,), 'fib': (1,), 'numgen': (1,), 'dynset': (4, 5), 'nat': (3, 5)}
+NESTED = {'cmp': (3,), 'bitwise': (4, 5), 'immediate': (2,)}
+NFNL_NFTABLES, GETRULE, NEWRULE, RULE_CHAIN, RULE_EXPRESSIONS = 10, 7, 6, 2, 4
+
+
+def attributes(data):
+    """[(type, value)] of netlink attributes."""
+    out = []
+    while len(data) >= 4:
+        n, kind = struct.unpack_from('=HH', data)
+        out.append((kind & 0x3fff, data[4:n]))
+        data = data[(n + 3) & ~3:]
+    return out
+
+
+def register(value):
+    """The kernel has two numbers for every fourth register."""
+    n = int.from_bytes(value, 'big')
+    return n // 4 - 1 if n >= 8 and n % 4 == 0 else n
+
+
+def expressions(data):
+    """[(name, {attribute: value})] of one rule."""
+    out = []
+    for _, item in attributes(data):
+        parts = dict(attributes(item))
+        name = parts[1].rstrip(b'\0').decode()
+        own = dict(attributes(parts.get(2, b'')))
+        out.append((name, {k: register(v) if k in REGISTERS.get(name, ()) else
+                           attributes(v) if k in NESTED.get(name, ()) else v for k, v in own.items()}))
+    return out
+
+
+def kernel_rules(number):
+    """{chain: [rule]} by netlink."""
+    out = {}
+    with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, 12) as s:
+        s.bind((0, 0))
+        name = b'kube-proxy\0'
+        table = struct.pack('=HH', 4 + len(name), 1) + name + b'\0' * (-len(name) & 3)
+        s.send(struct.pack('=IHHIIBBH', 20 + len(table), NFNL_NFTABLES << 8 | GETRULE, 0x301, 1, 0, number, 0, 0) +
+               table)
+        while True:
+            data = s.recv(1 << 20)
+            while data:
+                n, kind = struct.unpack_from('=IH', data)
+                if kind in (2, 3):
+                    return out
+                parts = dict(attributes(data[20:n]))
+                out.setdefault(parts[RULE_CHAIN].rstrip(b'\0').decode(), []).append(
+                    expressions(parts[RULE_EXPRESSIONS]))
+                data = data[(n + 3) & ~3:]
+
+
+def planned_rules(tool, family):
+    out = {}
+    for line in tool('expressions'):
+        of, chain, code = line.split()
+        if of == family:
+            out.setdefault(chain, []).append(expressions(bytes.fromhex(code)))
+    return out
+
+
+def same_rules(got, want):
+    """The kernel tells all that was planned, and defaults besides."""
+    assert got.keys() == want.keys(), (got.keys(), want.keys())
+    for chain, rules in want.items():
+        assert len(got[chain]) == len(rules), chain
+        for has, plan in zip(got[chain], rules):
+            assert [x[0] for x in has] == [x[0] for x in plan], (chain, has, plan)
+            for (_, a), (_, b) in zip(has, plan):
+                assert all(a.get(k) == v for k, v in b.items()), (chain, a, b)
+
+
 def same_as_planned(w):
     with Inside(w.node):
         for family in ('ip', 'ip6'):
@@ -261,6 +338,7 @@ def same_as_planned(w):
             assert elements == want[0], (elements - want[0], want[0] - elements)
             assert got[1] == want[1], (got[1], want[1])
             assert got[2] == want[2], (got[2], want[2])
+            same_rules(kernel_rules(2 if family == 'ip' else 10), planned_rules(w.tool, family))
 
 
 # --- the world ---
@@ -331,7 +409,7 @@ def test_cluster_ip(w):
                 assert asks(60, ns, address, 80, udp=udp) == ALL
     hit = {ask(w.pod[1], '10.96.0.10', 80) for _ in range(60)}
     assert ('p2', '10.244.1.2') in hit, hit
-    assert {seen for _, seen in (ask(w.client, '10.96.0.10', 80) for _ in range(30))} == \
+    assert {seen for _, seen in (ask(w.client, '10.96.0.10', 80) for _ in range(60))} == \
         {'10.244.1.1', '10.244.2.1', '10.244.3.1'}
 
 
@@ -546,7 +624,7 @@ def test_refused(w):
 def test_masquerade_all(w):
     w.web()
     w.config('masquerade-all')
-    assert {seen for _, seen in (ask(w.pod[1], '10.96.0.10', 80) for _ in range(30))} == \
+    assert {seen for _, seen in (ask(w.pod[1], '10.96.0.10', 80) for _ in range(60))} == \
         {'10.244.1.1', '10.244.2.1', '10.244.3.1'}
     w.config()
 
