@@ -123,6 +123,8 @@ static void call_kubelet(struct log_call *l)
 
 	if (x)
 		x->patient = true;
+	metric_inc(metric_labels(p->log_backends,
+	                         l->options.insecure ? "skip_tls_allowed" : "enforce_tls"));
 	http_client_new(
 	    &(struct http_client_options){
 	        .loop = l->c.req->loop,

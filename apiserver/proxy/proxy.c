@@ -40,6 +40,9 @@ static void make_metrics(struct proxy *p)
 	p->translated = metrics_counter(
 	    p->o.metrics, "apiserver_stream_translator_requests_total",
 	    "WebSocket streams that were translated to SPDY, by their end.", "code");
+	p->log_backends = metrics_counter(
+	    p->o.metrics, "kube_apiserver_pod_logs_insecure_backend_total",
+	    "Logs that were fetched, by whether the kubelet's certificate was checked.", "usage");
 	p->tunnelled = metrics_counter(
 	    p->o.metrics, "apiserver_stream_tunnel_requests_total",
 	    "SPDY connections that came inside of WebSockets, by their answer.", "code");

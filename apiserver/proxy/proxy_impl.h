@@ -14,6 +14,7 @@ struct proxy {
 	struct tls_context *kubelet, *kubelet_insecure; /* with the client certificate */
 	struct tls_context *any;                        /* pods and services: never verified */
 	struct metric_family *translated, *tunnelled;   /* by code */
+	struct metric_family *log_backends;             /* by usage */
 };
 
 /* A request that is handed on; in its arena. */

@@ -159,6 +159,8 @@ void http_request_broken(struct http_request *r, const char *why)
 		return;
 	}
 	char text[128];
+	if (!strcmp(why, uv_strerror(UV_EHOSTUNREACH)))
+		why = "no route to host";
 	snprintf(text, sizeof(text), "connect: %s", why);
 	dial_fail(r, ERR_UNAVAILABLE, text);
 }

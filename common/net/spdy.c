@@ -7,6 +7,8 @@
 #include <string.h>
 
 enum { VERSION = 3, FLAG_FIN = 1 };
+/* The dictionary fits into this window; zlib's own choice would take a quarter of a megabyte. */
+enum { WINDOW_BITS = 11, MEMORY_LEVEL = 1 };
 
 static uint32_t get32(const uint8_t *p)
 {
@@ -261,7 +263,8 @@ static void deflate_block(struct spdy_writer *w, struct slice plain, struct buf 
 	z_stream *z = &w->deflate;
 
 	if (!w->deflating &&
-	    (deflateInit(z, Z_BEST_COMPRESSION) != Z_OK ||
+	    (deflateInit2(z, Z_BEST_COMPRESSION, Z_DEFLATED, WINDOW_BITS, MEMORY_LEVEL,
+	                  Z_DEFAULT_STRATEGY) != Z_OK ||
 	     deflateSetDictionary(z, spdy_dictionary, SPDY_DICTIONARY_BYTES) != Z_OK))
 		abort(); /* out of memory */
 	w->deflating = true;
