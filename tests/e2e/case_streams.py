@@ -8,6 +8,7 @@ import os
 import pty
 import select
 import socket
+import ssl
 import struct
 import subprocess
 import sys
@@ -27,7 +28,7 @@ SERVER = 'mkdir -p /tmp/w; echo hello > /tmp/w/index.html; httpd -f -p 8080 -h /
     'echo started; exec sleep 1000'
 BIG_BYTES = 100 << 20
 BIG_GROWTH_KB = 24 << 10
-HELD_MEGABYTES = 40
+HELD_MEGABYTES = 100
 COMMANDS = {'v5': streams.exec_v5, 'v4': streams.exec_v4, 'spdy': streams.exec_spdy}
 
 
@@ -151,6 +152,39 @@ def case_exec_refusals(c):
         ws.close()
 
 
+def case_exec_permission(c):
+    """Who may only get pods/exec gets no shell by a WebSocket's GET; who may create it does."""
+    with one_pod(c, 'exec-permission') as s:
+        token = s.kubectl('create', 'token', 'default').strip()
+        api = api_of(c)
+        api.context = ssl.create_default_context(cafile=os.path.dirname(c.kubeconfig) + '/pki/ca.crt')
+        api.headers = [('Authorization', f'Bearer {token}')]
+
+        def allow(*verbs):
+            s.apply({'apiVersion': 'rbac.authorization.k8s.io/v1', 'kind': 'Role', 'metadata': {'name': 'exec'},
+                     'rules': [{'apiGroups': [''], 'resources': ['pods/exec', 'pods/portforward'],
+                                'verbs': verbs}]})
+        s.kubectl('create', 'rolebinding', 'exec', '--role=exec',
+                  f'--serviceaccount={s.namespace}:default')
+        allow('get')
+
+        def asked():
+            try:
+                return streams.exec_v5(api, s.namespace, 'one', ['echo', 'shell']).stdout
+            except streams.Refused as e:
+                return json.loads(e.body)['message']
+        s.until('get alone is not enough', lambda: 'cannot create resource "pods/exec"' in str(asked()))
+        try:
+            streams.PortForward(api, s.namespace, 'one', True)
+            raise Failure('port-forward by get alone')
+        except streams.Refused as e:
+            equal(e.status, 403)
+        allow('create')
+        s.until('create alone is not enough', lambda: 'cannot get resource "pods/exec"' in str(asked()))
+        allow('get', 'create')
+        s.until('both are', lambda: asked() == b'shell\n')
+
+
 def case_big_streams(c):
     """100 MB go out and in, byte for byte, and neither the apiserver nor the kubelet grows by them."""
     with one_pod(c, 'big-streams') as s:
@@ -184,7 +218,7 @@ def case_big_streams(c):
             seen.append(int(r.stdout or b'0'))
             check(seen[-1] < HELD_MEGABYTES, f'{seen[-1]} MB written that nobody reads')
             return seen[-3:] == [seen[-1]] * 3
-        until('the writer is held', held)
+        until('the writer is held', held, 60)
         growth = {d: resident_kb(c, d) - before[d] for d in before}
         check(all(v < BIG_GROWTH_KB for v in growth.values()), f'grown by {growth} kB')
         t.close()
@@ -569,7 +603,8 @@ def case_kubelet_access(c):
 
 
 CASES = [
-    case_exec_protocols, case_exec_terminal, case_exec_refusals, case_big_streams, case_vanishing_clients,
-    case_port_forward_protocol, case_kubectl_exec, case_kubectl_attach, case_kubectl_run_interactive, case_kubectl_debug,
-    case_kubectl_port_forward, case_log_options, case_log_follow, case_proxies, case_kubelet_access,
+    case_exec_protocols, case_exec_terminal, case_exec_refusals, case_exec_permission, case_big_streams,
+    case_vanishing_clients, case_port_forward_protocol, case_kubectl_exec, case_kubectl_attach,
+    case_kubectl_run_interactive, case_kubectl_debug, case_kubectl_port_forward, case_log_options,
+    case_log_follow, case_proxies, case_kubelet_access,
 ]
