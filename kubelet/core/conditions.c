@@ -124,7 +124,10 @@ void status_conditions(const struct status_input *in, CoreV1__PodStatus *s, stru
 {
 	const CoreV1__PodStatus *old = in->pod->status;
 	s->conditions =
-	    arena_array(a, CoreV1__PodCondition *, N_OWN + 1 + (old ? old->n_conditions : 0));
+	    arena_array(a, CoreV1__PodCondition *, N_OWN + 2 + (old ? old->n_conditions : 0));
+	if (in->resize_type)
+		add(in, s, a, in->resize_type,
+		    (struct verdict){true, in->resize_reason, in->resize_message});
 	if (in->disruption_reason)
 		add(in, s, a, "DisruptionTarget",
 		    (struct verdict){true, in->disruption_reason, in->failed_message});
@@ -137,7 +140,7 @@ void status_conditions(const struct status_input *in, CoreV1__PodStatus *s, stru
 	add(in, s, a, "PodScheduled", (struct verdict){.good = true});
 	/* Conditions of others stay. */
 	for (size_t i = 0; old && i < old->n_conditions; i++) {
-		bool there = false;
+		bool there = !strncmp(old->conditions[i]->type, "PodResize", 9);
 		for (size_t k = 0; k < s->n_conditions; k++)
 			there |= !strcmp(old->conditions[i]->type, s->conditions[k]->type);
 		if (!there)

@@ -183,10 +183,15 @@ static CoreV1__ContainerStatus *status_with(const struct status_input *in, struc
 	                                          : state_waiting(a, "", NULL);
 	if (before)
 		s->last_state = state_terminated(in, a, before);
-	if (spec->resources) {
-		s->resources = spec->resources;
-		s->n_allocated_resources = spec->resources->n_requests;
-		s->allocated_resources = (void *)spec->resources->requests;
+	const struct container_memory *m = memory_find(in->memory, spec->name);
+	CoreV1__ResourceRequirements *actual =
+	    m && m->actual ? (CoreV1__ResourceRequirements *)(uintptr_t)m->actual : spec->resources;
+	const CoreV1__ResourceRequirements *allocated =
+	    in->memory->resize_accepted ? spec->resources : actual;
+	s->resources = actual;
+	if (allocated) {
+		s->n_allocated_resources = allocated->n_requests;
+		s->allocated_resources = (void *)allocated->requests;
 	}
 	if (c->has_user) {
 		s->user = MAKE(a, CoreV1__ContainerUser, CORE_V1__CONTAINER_USER__INIT);

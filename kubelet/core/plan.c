@@ -151,13 +151,10 @@ static int64_t grace_of(const struct planner *p)
 
 /* Kills a container of which a new one is to be made. */
 static void kill_changed(struct planner *p, const CoreV1__Container *spec,
-                         const struct runtime_container *c, const char *kind)
+                         const struct runtime_container *c, const char *message)
 {
 	add_kill(p, (struct plan_kill){.container = c,
-	                               .message = arena_printf(p->arena,
-	                                                       "%s %s definition changed, "
-	                                                       "will be restarted",
-	                                                       kind, spec->name),
+	                               .message = message,
 	                               .reason = "Changed",
 	                               .grace_seconds = grace_of(p),
 	                               .spec = spec});
@@ -187,8 +184,16 @@ static bool kill_if_wrong(struct planner *p, const CoreV1__Container *spec,
                           const struct runtime_container *c, bool init)
 {
 	const struct container_memory *m = memory_find(p->memory, spec->name);
+	const char *kind = init ? "Init container" : "Container";
 	if (m && m->hash && c->hash && m->hash != c->hash)
-		kill_changed(p, spec, c, init ? "Init container" : "Container");
+		kill_changed(p, spec, c,
+		             arena_printf(p->arena, "%s %s definition changed, will be restarted",
+		                          kind, spec->name));
+	else if (m && m->actual && m->resize_restarts && p->memory->resize_accepted)
+		kill_changed(p, spec, c,
+		             arena_printf(p->arena,
+		                          "%s %s resize requires restart, will be restarted", kind,
+		                          spec->name));
 	else if (m && m->must_restart)
 		kill_unhealthy(p, spec, c, m->failed_probe, init);
 	else

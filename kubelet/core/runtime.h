@@ -7,6 +7,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+struct CoreV1__ResourceRequirements;
+
 enum container_state { CONTAINER_CREATED, CONTAINER_RUNNING, CONTAINER_EXITED, CONTAINER_UNKNOWN };
 
 /* One container of the runtime; a restart makes a new one. */
@@ -73,6 +75,10 @@ struct container_memory {
 	/* Why the last try to start it failed: ErrImagePull, CreateContainerConfigError, ...; NULL
 	 * after a success. */
 	const char *wait_reason, *wait_message;
+	/* A resize in place that is not done: what the running container has. NULL: what the spec
+	 * says. */
+	const struct CoreV1__ResourceRequirements *actual;
+	bool resize_restarts;   /* it takes a new container */
 	uint32_t hash;          /* container_hash of the spec; 0: not known */
 	uint64_t hold_until_ms; /* no other try before; 0: none failed */
 	struct backoff crash;
@@ -81,6 +87,7 @@ struct container_memory {
 struct pod_memory {
 	struct container_memory *at;
 	size_t n;
+	bool resize_accepted; /* the node has room for what the spec says */
 };
 
 /* Of the fields whose change makes a new container: name and image. Never 0. */

@@ -14,6 +14,8 @@ struct status_input {
 	bool stopping;         /* it was told to end */
 	/* Set when the pod was refused or ended by the kubelet itself: phase Failed with these. */
 	const char *failed_reason, *failed_message;
+	/* A resize in place: "PodResizePending" or "PodResizeInProgress", or NULL. */
+	const char *resize_type, *resize_reason, *resize_message;
 	bool refused;                  /* it was never taken: nothing of its containers is told */
 	const char *disruption_reason; /* of the condition DisruptionTarget; NULL: none */
 };

@@ -36,6 +36,8 @@ static const struct {
     RUNTIME(CRI_EXEC, "Exec", exec),
     RUNTIME(CRI_ATTACH, "Attach", attach),
     RUNTIME(CRI_PORT_FORWARD, "PortForward", port_forward),
+    RUNTIME(CRI_UPDATE_CONTAINER_RESOURCES, "UpdateContainerResources",
+            update_container_resources),
     RUNTIME(CRI_REOPEN_CONTAINER_LOG, "ReopenContainerLog", reopen_container_log),
     IMAGE(CRI_PULL_IMAGE, "PullImage", pull_image),
     IMAGE(CRI_IMAGE_STATUS, "ImageStatus", image_status),

@@ -22,18 +22,38 @@ static bool counts(const struct pod *other, const struct pod *p)
 	       !other->failed_reason && !pod_is_terminal(other);
 }
 
+static struct node_room node_room(const struct pod *p)
+{
+	return (struct node_room){{
+	    [ROOM_PODS] = allocatable(p, "pods", false),
+	    [ROOM_CPU_MILLI] = allocatable(p, "cpu", true),
+	    [ROOM_MEMORY] = allocatable(p, "memory", false),
+	    [ROOM_STORAGE] = allocatable(p, "ephemeral-storage", false),
+	}};
+}
+
+const char *pod_resize_obstacle(struct pod *p, struct arena *a, const char **ret_message)
+{
+	struct node_room room = node_room(p);
+	struct refusal r = {0};
+	bool feasible = room_fits(&room, p->spec, a, &r);
+	MAP_FOREACH (&p->k->pods->by_uid, it) {
+		const struct pod *other = it->value;
+		if (feasible && counts(other, p))
+			room_use(&room, other->spec);
+	}
+	bool now = feasible && room_fits(&room, p->spec, a, &r);
+	*ret_message = r.message;
+	return now ? NULL : feasible ? "Deferred" : "Infeasible";
+}
+
 static bool fits(struct pod *p, struct arena *a, struct refusal *ret)
 {
 	const struct kubelet_config *c = p->k->config;
 	ret->reason = "Evicted";
 	if (!eviction_admits(p->k->eviction, p->spec, a, &ret->message))
 		return false;
-	struct node_room room = {{
-	    [ROOM_PODS] = allocatable(p, "pods", false),
-	    [ROOM_CPU_MILLI] = allocatable(p, "cpu", true),
-	    [ROOM_MEMORY] = allocatable(p, "memory", false),
-	    [ROOM_STORAGE] = allocatable(p, "ephemeral-storage", false),
-	}};
+	struct node_room room = node_room(p);
 	bool good = sysctls_allowed(p->spec, (const char *const *)c->allowed_unsafe_sysctls.at,
 	                            c->allowed_unsafe_sysctls.n, a, ret);
 	MAP_FOREACH (&p->k->pods->by_uid, it) {

@@ -94,7 +94,7 @@ static void memory_adopt(struct pod *p)
 	for (size_t i = 0; i < p->memory.n; i++)
 		free((char *)(uintptr_t)p->memory.at[i].wait_message);
 	free(p->memory.at);
-	p->memory = (struct pod_memory){at, n};
+	p->memory = (struct pod_memory){at, n, p->memory.resize_accepted};
 }
 
 void pod_offer(struct pod *p, CoreV1__Pod *object, int64_t revision, struct arena *a)
@@ -102,6 +102,8 @@ void pod_offer(struct pod *p, CoreV1__Pod *object, int64_t revision, struct aren
 	int64_t known = p->next ? p->next_revision : p->spec ? p->revision : -1;
 	if (revision < known)
 		return;
+	if (p->spec)
+		resize_note(p, object);
 	arena_deinit(&p->next_arena);
 	p->next_arena = *a;
 	*a = (struct arena){0};
@@ -117,9 +119,12 @@ void pod_adopt(struct pod *p)
 	struct arena old = p->spec_arena;
 	p->spec_arena = p->next_arena;
 	p->next_arena = (struct arena){0};
+	bool first = !p->spec;
 	p->spec = TAKE(p->next);
 	p->revision = p->next_revision;
 	memory_adopt(p);
+	if (first)
+		resize_note(p, p->spec);
 	volumes_stale(p);
 	arena_deinit(&old);
 	const MetaV1__Time *start = p->spec->status->start_time;
@@ -148,6 +153,7 @@ void pod_forget(struct pod *p)
 	arena_deinit(&p->spec_arena);
 	arena_deinit(&p->next_arena);
 	arena_deinit(&p->rt_arena);
+	arena_deinit(&p->resize_arena);
 	free(p->failed_reason);
 	free(p->failed_message);
 	free(p->disruption_reason);

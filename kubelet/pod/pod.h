@@ -65,6 +65,9 @@ struct pod {
 	char *failed_reason, *failed_message, *disruption_reason;
 	int64_t failed_grace; /* -1: the pod's own */
 	bool admitted;        /* the node took it */
+	/* A resize in place that is not done: its condition, and what containers had. */
+	struct arena resize_arena;
+	const char *resize_type, *resize_reason, *resize_message;
 
 	/* From a file (kubelet/static): the apiserver has a mirror of it by another uid, whose
 	 * status and resourceVersion the object carries; "" while there is none. */
@@ -136,6 +139,18 @@ void pod_event(struct pod *p, const char *container, bool warning, const char *r
 /* admit.c */
 /* Whether the pod may be here; when not, it was refused (pod_fail). */
 bool pod_admit(struct pod *p);
+
+/* NULL: the node has room for the pod as its spec is now. Else why it must wait, "Deferred", or
+ * cannot be, "Infeasible". */
+const char *pod_resize_obstacle(struct pod *p, struct arena *a, const char **ret_message);
+
+/* resize.c */
+/* `object` takes the place of p->spec, or is the first. */
+void resize_note(struct pod *p, const CoreV1__Pod *object);
+/* Begins what is to be done. True when steps were begun. */
+bool resize_sync(struct pod *p);
+/* A container was started anew, with what the spec says. */
+void resize_restarted(struct pod *p, struct container_memory *m);
 
 /* worker.c */
 /* A turn, now or when the steps in flight have ended. */

@@ -104,6 +104,9 @@ static void on_started(const struct cri_result *r, void *arg)
 		return;
 	}
 	set_waiting(p, s->spec->name, NULL, NULL);
+	struct container_memory *m = pod_memory_of(p, s->spec->name);
+	if (m)
+		resize_restarted(p, m);
 	pod_event(p, s->spec->name, false, "Started", "Container started");
 	const CoreV1__Lifecycle *l = s->spec->lifecycle;
 	if (l && l->post_start) {

@@ -31,6 +31,9 @@ CoreV1__PodStatus *pod_status_now(struct pod *p, struct arena *a)
 	    .stopping = p->stopping,
 	    .failed_reason = p->failed_reason,
 	    .failed_message = p->failed_message,
+	    .resize_type = p->resize_type,
+	    .resize_reason = p->resize_reason,
+	    .resize_message = p->resize_message,
 	    .refused = p->failed_reason && !p->admitted,
 	    .disruption_reason = p->disruption_reason,
 	};

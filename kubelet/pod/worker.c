@@ -215,6 +215,8 @@ static void run_turn(struct pod *p)
 			run_plan(p, &plan);
 	}
 	if (!p->busy)
+		resize_sync(p);
+	if (!p->busy)
 		pod_collect(p);
 	pod_status_sync(p);
 	volumes_refresh(p);

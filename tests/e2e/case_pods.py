@@ -396,6 +396,45 @@ def case_many(c):
         s.kubectl('delete', 'pods', '--all', '--grace-period=1', timeout=90)
 
 
+def case_resize(c):
+    """A running container gets other resources in place; what asks for a restart gets one; what cannot be waits."""
+    def resources(cpu, memory):
+        return {'requests': {'cpu': cpu, 'memory': memory}, 'limits': {'cpu': cpu, 'memory': memory}}
+
+    def resize(name, wanted):
+        patch = {'spec': {'containers': [{'name': 'main', 'resources': wanted}]}}
+        s.kubectl('patch', 'pod', name, '--subresource=resize', '-p', json.dumps(patch))
+
+    def actual(name):
+        return s.container(name)['resources']
+    policy = [{'resourceName': 'memory', 'restartPolicy': 'RestartContainer'}]
+    with c.leaks(), c.space('pods-resize') as s:
+        s.apply(pod('p', SLEEP, container={'resources': resources('100m', '64Mi')}),
+                pod('r', SLEEP, restartPolicy='Always', container={
+                    'resources': resources('100m', '64Mi'), 'resizePolicy': policy}))
+        s.ready('p', 'r')
+        before = identity(s, 'p')
+        equal(actual('p'), resources('100m', '64Mi'), 'before')
+        resize('p', resources('200m', '96Mi'))
+        resize('r', resources('100m', '80Mi'))
+        s.until('the new resources', lambda: actual('p') == resources('200m', '96Mi'))
+        equal(identity(s, 'p'), before, 'the container')
+        s.until('the restart', lambda: s.container('r')['restartCount'] == 1 and
+                actual('r') == resources('100m', '80Mi'))
+        limit = s.kubectl('exec', 'p', '--', 'sh', '-c', 'cat /sys/fs/cgroup/memory.max '
+                          '/sys/fs/cgroup/memory/memory.limit_in_bytes 2>/dev/null; true').split()
+        equal(limit, [str(96 << 20)], 'the limit of the cgroup')
+        s.until('it is complete', lambda: 'ResizeCompleted' in {r for r, _ in events(s, 'p')})
+        resize('p', resources('500', '96Mi'))
+        s.until('it cannot be', lambda: [
+            (x['type'], x.get('reason')) for x in s.get('pod', 'p')['status']['conditions']
+            if x['type'].startswith('PodResize')] == [('PodResizePending', 'Infeasible')])
+        equal(s.container('p')['allocatedResources']['cpu'], '200m')
+        resize('p', resources('200m', '96Mi'))
+        s.until('it was taken back', lambda: not [
+            x for x in s.get('pod', 'p')['status']['conditions'] if x['type'].startswith('PodResize')])
+
+
 CASES = [case_private_image, case_words, case_terminating, case_sidecars, case_restart_rules, case_probes,
          case_volumes, case_environment, case_security, case_names, case_messages, case_adoption,
-         case_sandbox_lost, case_many]
+         case_sandbox_lost, case_resize, case_many]
