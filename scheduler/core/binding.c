@@ -8,10 +8,10 @@ enum status_code cycle_reserve(struct cycle *c, const struct node_info *n,
 	const struct plugin_uses *u = &c->framework->points[POINT_RESERVE];
 	for (; c->n_reserved < u->n; c->n_reserved++) {
 		const struct plugin_use *one = &u->at[c->n_reserved];
-		struct plugin_call call = cycle_call(c, one);
+		const struct plugin_call *call = cycle_call(c, one);
 		struct reasons why = {.arena = &c->arena};
 		enum status_code code =
-		    one->plugin->reserve ? one->plugin->reserve(&call, n, &why) : STATUS_SUCCESS;
+		    one->plugin->reserve ? one->plugin->reserve(call, n, &why) : STATUS_SUCCESS;
 		if (code != STATUS_SUCCESS) {
 			*ret_by = one;
 			cycle_unreserve(c, n);
@@ -26,9 +26,9 @@ void cycle_unreserve(struct cycle *c, const struct node_info *n)
 	const struct plugin_uses *u = &c->framework->points[POINT_RESERVE];
 	while (c->n_reserved > 0) {
 		const struct plugin_use *one = &u->at[--c->n_reserved];
-		struct plugin_call call = cycle_call(c, one);
+		const struct plugin_call *call = cycle_call(c, one);
 		if (one->plugin->unreserve)
-			one->plugin->unreserve(&call, n);
+			one->plugin->unreserve(call, n);
 	}
 }
 
@@ -39,10 +39,10 @@ enum status_code cycle_permit(struct cycle *c, const struct node_info *n, uint32
 	enum status_code all = STATUS_SUCCESS;
 	*timeout_ms = UINT32_MAX;
 	for (size_t i = 0; i < u->n; i++) {
-		struct plugin_call call = cycle_call(c, &u->at[i]);
+		const struct plugin_call *call = cycle_call(c, &u->at[i]);
 		struct reasons why = {.arena = &c->arena};
 		uint32_t timeout = UINT32_MAX;
-		enum status_code code = u->at[i].plugin->permit(&call, n, &timeout, &why);
+		enum status_code code = u->at[i].plugin->permit(call, n, &timeout, &why);
 		if (code == STATUS_SUCCESS)
 			continue;
 		*ret_by = &u->at[i];
@@ -59,9 +59,9 @@ enum status_code cycle_pre_bind(struct cycle *c, const struct node_info *n,
 {
 	const struct plugin_uses *u = &c->framework->points[POINT_PRE_BIND];
 	for (size_t i = 0; i < u->n; i++) {
-		struct plugin_call call = cycle_call(c, &u->at[i]);
+		const struct plugin_call *call = cycle_call(c, &u->at[i]);
 		struct reasons why = {.arena = &c->arena};
-		enum status_code code = u->at[i].plugin->pre_bind(&call, n, &why);
+		enum status_code code = u->at[i].plugin->pre_bind(call, n, &why);
 		if (code != STATUS_SUCCESS && code != STATUS_SKIP) {
 			*ret_by = &u->at[i];
 			return code;
@@ -74,8 +74,8 @@ enum status_code cycle_bind(struct cycle *c, const struct node_info *n, enum bin
 {
 	const struct plugin_uses *u = &c->framework->points[POINT_BIND];
 	for (size_t i = 0; i < u->n; i++) {
-		struct plugin_call call = cycle_call(c, &u->at[i]);
-		enum status_code code = u->at[i].plugin->bind(&call, n, ret);
+		const struct plugin_call *call = cycle_call(c, &u->at[i]);
+		enum status_code code = u->at[i].plugin->bind(call, n, ret);
 		if (code != STATUS_SKIP)
 			return code;
 	}
@@ -86,7 +86,7 @@ void cycle_post_bind(struct cycle *c, const struct node_info *n)
 {
 	const struct plugin_uses *u = &c->framework->points[POINT_POST_BIND];
 	for (size_t i = 0; i < u->n; i++) {
-		struct plugin_call call = cycle_call(c, &u->at[i]);
-		u->at[i].plugin->post_bind(&call, n);
+		const struct plugin_call *call = cycle_call(c, &u->at[i]);
+		u->at[i].plugin->post_bind(call, n);
 	}
 }

@@ -101,7 +101,7 @@ unsigned cluster_set_node(struct cluster *c, struct node_spec *spec, struct node
 	struct node_info *n = cluster_node_get(c, spec->name_text);
 	struct node_spec *was = n->spec;
 	unsigned kinds = was ? node_spec_changes(was, spec) : EVENT_NODE_ADD;
-	n->spec = spec;
+	node_info_set_spec(n, spec);
 	cluster_order_node(c, n, was);
 	if (old)
 		*old = was;
@@ -116,7 +116,7 @@ struct node_spec *cluster_remove_node(struct cluster *c, const char *name)
 	if (!n || !n->spec)
 		return NULL;
 	struct node_spec *was = n->spec;
-	n->spec = NULL;
+	node_info_set_spec(n, NULL);
 	cluster_order_node(c, n, was);
 	cluster_node_drop(c, n);
 	return was;
@@ -126,6 +126,17 @@ struct node_info *cluster_find(const struct cluster *c, const char *name)
 {
 	struct node_info *n = map_get_str(&c->nodes, name);
 	return n && n->spec ? n : NULL;
+}
+
+struct node_info *cluster_by_id(const struct cluster *c, uint32_t id)
+{
+	struct node_info *n = id < c->by_id.n ? c->by_id.at[id] : NULL;
+	return n && n->spec ? n : NULL;
+}
+
+uint32_t cluster_n_ids(const struct cluster *c)
+{
+	return (uint32_t)c->by_id.n;
 }
 
 /* Pods */

@@ -15,18 +15,24 @@
 
 typedef VEC(struct pod_info *) pod_infos;
 
+/* What each cycle reads of a node comes first and lies together. */
 struct node_info {
-	char *name;
+	struct node_spec *spec; /* NULL: only pods that name it have been seen */
 	uint32_t id;            /* stands for the node in arrays; used again when it has gone */
 	uint32_t order;         /* its place in cluster_nodes */
-	struct node_spec *spec; /* NULL: only pods that name it have been seen */
-	struct symbols *symbols;
+	uint32_t n_taints;      /* of the spec */
+	bool unschedulable;
+	struct resources allocatable; /* of the spec, which owns its scalars */
 	struct resources requested;
 	int64_t nonzero_milli_cpu, nonzero_memory; /* of the pods here */
 	pod_infos pods, nominated;
 	VEC(struct host_port) ports;
+	char *name;
+	struct symbols *symbols;
 };
 
+/* Takes over what the spec says. */
+void node_info_set_spec(struct node_info *n, struct node_spec *spec);
 /* Adds or takes a pod from a node's own sums, nothing else: for trying out. */
 void node_info_add(struct node_info *n, const struct pod_info *p);
 /* Returns false when it was not there. */
@@ -110,6 +116,9 @@ void cluster_remove_budget(struct cluster *c, const char *key);
 struct node_info *const *cluster_nodes(struct cluster *c, size_t *ret_n);
 size_t cluster_n_nodes(const struct cluster *c);
 struct node_info *cluster_find(const struct cluster *c, const char *name); /* known ones */
+/* The known node with this id, or NULL. Ids are below cluster_n_ids. */
+struct node_info *cluster_by_id(const struct cluster *c, uint32_t id);
+uint32_t cluster_n_ids(const struct cluster *c);
 bool cluster_has_nominations(const struct cluster *c);
 const struct budget *const *cluster_budgets(const struct cluster *c, size_t *ret_n);
 /* On how many nodes an image is. */

@@ -24,6 +24,13 @@ struct cycle {
 	struct arena arena;
 	void *state[PLUGINS_MAX];
 	uint64_t skip_filter, skip_score; /* plugins, by number */
+	struct plugin_call *calls;        /* by number */
+	struct active_filter {
+		const struct plugin *plugin;
+		const struct plugin_call *call;
+		unsigned number;
+	} * filters; /* those that pre_filter left */
+	size_t n_filters;
 	struct node_info *const *nodes;
 	size_t n_nodes;
 	struct node_status *statuses; /* by place in nodes */
@@ -46,7 +53,11 @@ void cycle_begin(struct cycle *c, const struct framework *f, struct cluster *clu
                  const struct pod_info *pod, struct rng *rng, const struct cycle_tracer *tracer);
 void cycle_deinit(struct cycle *c);
 /* What the functions of one plugin are given. */
-struct plugin_call cycle_call(struct cycle *c, const struct plugin_use *u);
+static inline const struct plugin_call *cycle_call(const struct cycle *c,
+                                                   const struct plugin_use *u)
+{
+	return &c->calls[u->number];
+}
 
 /* `start` is the place to begin at; updated. */
 void cycle_schedule(struct cycle *c, size_t *start, struct cycle_result *ret);

@@ -4,6 +4,14 @@
 
 #include "scheduler/core/cluster.h"
 
+void node_info_set_spec(struct node_info *n, struct node_spec *spec)
+{
+	n->spec = spec;
+	n->n_taints = spec ? spec->n_taints : 0;
+	n->unschedulable = spec && spec->unschedulable;
+	n->allocatable = spec ? spec->allocatable : (struct resources){0};
+}
+
 static void add_ports(struct node_info *n, const struct pod_info *p)
 {
 	for (uint32_t i = 0; i < p->n_ports; i++)
@@ -52,11 +60,12 @@ void node_info_copy(struct node_info *to, const struct node_info *from)
 	*to = (struct node_info){
 	    .name = from->name,
 	    .id = from->id,
-	    .spec = from->spec,
+	    .order = from->order,
 	    .symbols = from->symbols,
 	    .nonzero_milli_cpu = from->nonzero_milli_cpu,
 	    .nonzero_memory = from->nonzero_memory,
 	};
+	node_info_set_spec(to, from->spec);
 	resources_copy(&to->requested, &from->requested, from->symbols);
 	vec_reserve(&to->pods, from->pods.n);
 	VEC_FOREACH (&from->pods, p)

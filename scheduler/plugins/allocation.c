@@ -40,7 +40,7 @@ int allocation_parse(const struct jvalue *list, struct symbols *s, struct arena 
 struct allocation allocation_of(const struct plugin_call *c, const struct node_info *n,
                                 const struct weighted_resource *r, bool nonzero)
 {
-	const struct resources *all = &n->spec->allocatable, *used = &n->requested,
+	const struct resources *all = &n->allocatable, *used = &n->requested,
 	                       *ask = &c->pod->requests;
 	switch (r->kind) {
 	case RESOURCE_CPU:

@@ -141,8 +141,7 @@ static enum status_code fits(const struct args *args, const struct pod_info *p,
 static enum status_code filter(const struct plugin_call *c, const struct node_info *n,
                                struct reasons *why)
 {
-	return fits(c->args, c->pod, &n->spec->allocatable, &n->requested, n->pods.n, c->symbols,
-	            why);
+	return fits(c->args, c->pod, &n->allocatable, &n->requested, n->pods.n, c->symbols, why);
 }
 
 /* Score */

@@ -19,7 +19,7 @@ static bool refuses(const struct node_spec *n, const struct pod_info *p, const s
 static enum status_code filter(const struct plugin_call *c, const struct node_info *n,
                                struct reasons *why)
 {
-	if (!refuses(n->spec, c->pod, c->symbols))
+	if (!n->unschedulable || !refuses(n->spec, c->pod, c->symbols))
 		return STATUS_SUCCESS;
 	reasons_add(why, "node(s) were unschedulable");
 	return STATUS_UNRESOLVABLE;

@@ -64,17 +64,17 @@ static void check_scores(struct world *w, const struct jvalue *want)
 	for (uint32_t p = 0; p < want->n; p++) {
 		const struct plugin_use *u = use_named(world_framework(w), want->members[p].key);
 		const struct jvalue *each = want->members[p].value;
-		struct plugin_call call = cycle_call(&w->cycle, u);
+		const struct plugin_call *call = cycle_call(&w->cycle, u);
 		struct node_info *nodes[32];
 		int64_t scores[32] = {0};
 		for (uint32_t i = 0; i < each->n; i++)
 			nodes[i] = node_named(w, each->members[i].key);
 		if (!u->plugin->pre_score ||
-		    u->plugin->pre_score(&call, nodes, each->n) == STATUS_SUCCESS) {
+		    u->plugin->pre_score(call, nodes, each->n) == STATUS_SUCCESS) {
 			for (uint32_t i = 0; i < each->n; i++)
-				scores[i] = u->plugin->score(&call, nodes[i]);
+				scores[i] = u->plugin->score(call, nodes[i]);
 			if (u->plugin->normalize)
-				u->plugin->normalize(&call, nodes, scores, each->n);
+				u->plugin->normalize(call, nodes, scores, each->n);
 		}
 		for (uint32_t i = 0; i < each->n; i++)
 			if (scores[i] != each->members[i].value->i)

@@ -64,20 +64,17 @@ static struct domains new_domains(const struct plugin_call *c, uint32_t key)
 	return (struct domains){t, arena_array(c->arena, int32_t, topology_size(t))};
 }
 
-static int64_t sum_up(const struct plugin_call *c, const struct domains *d, const struct tally *t)
+/* Only nodes that are known have a value. */
+static int64_t sum_up(const struct domains *d, const struct tally *t)
 {
 	int64_t all = 0;
-	size_t n;
-	if (!t->total)
-		return 0;
-	struct node_info *const *nodes = cluster_nodes(c->cluster, &n);
-	for (size_t i = 0; i < n; i++) {
-		int32_t value = topology_of(d->topology, nodes[i]->id);
-		int32_t here = tally_at(t, nodes[i]->id);
-		if (value < 0 || !here)
+	size_t n = t->total ? MIN(t->count.n, d->topology->value_of.n) : 0;
+	const int32_t *count = t->count.at, *value = d->topology->value_of.at;
+	for (size_t id = 0; id < n; id++) {
+		if (!count[id] || value[id] < 0)
 			continue;
-		d->sum[value] += here;
-		all += here;
+		d->sum[value[id]] += count[id];
+		all += count[id];
 	}
 	return all;
 }
@@ -121,7 +118,7 @@ static enum status_code pre_filter(const struct plugin_call *c, struct node_subs
 	for (size_t i = 0; i < n_having; i++)
 		if (having[i]->kind == TALLY_HAVING_ANTI_AFFINITY &&
 		    cluster_term_matches(c->cluster, having[i]->terms, p))
-			sum_up(c, existing_of(c, s, having[i]->terms->topology_key), having[i]);
+			sum_up(existing_of(c, s, having[i]->terms->topology_key), having[i]);
 	if (p->affinity.n) {
 		/* A pod counts for each term when it matches all of them. */
 		const struct tally *t =
@@ -129,14 +126,14 @@ static enum status_code pre_filter(const struct plugin_call *c, struct node_subs
 		s->affinity = arena_array(c->arena, struct domains, p->affinity.n);
 		for (uint32_t i = 0; i < p->affinity.n; i++) {
 			s->affinity[i] = new_domains(c, p->affinity.at[i].topology_key);
-			s->n_affinity_pods += sum_up(c, &s->affinity[i], t);
+			s->n_affinity_pods += sum_up(&s->affinity[i], t);
 		}
 		s->matches_itself = matches_all(c, &p->affinity, p);
 	}
 	s->anti_affinity = arena_array(c->arena, struct domains, p->anti_affinity.n);
 	for (uint32_t i = 0; i < p->anti_affinity.n; i++) {
 		s->anti_affinity[i] = new_domains(c, p->anti_affinity.at[i].topology_key);
-		sum_up(c, &s->anti_affinity[i],
+		sum_up(&s->anti_affinity[i],
 		       cluster_tally(c->cluster, &p->anti_affinity.at[i], 1, false));
 	}
 	return s->n_existing || p->affinity.n || p->anti_affinity.n ? STATUS_SUCCESS : STATUS_SKIP;
@@ -241,17 +238,16 @@ static void add_score(const struct plugin_call *c, struct score_state *s, uint32
 			                   cap * sizeof(*s->at));
 			s->cap = cap;
 		}
-		const struct topology *topology = cluster_topology(c->cluster, key);
+		const struct topology *fresh = cluster_topology(c->cluster, key);
 		s->at[s->n++] = (struct score_domains){
-		    topology, arena_array(c->arena, int64_t, topology_size(topology))};
+		    fresh, arena_array(c->arena, int64_t, topology_size(fresh))};
 	}
-	size_t n;
-	struct node_info *const *nodes = cluster_nodes(c->cluster, &n);
-	for (size_t i = 0; i < n; i++) {
-		int32_t value = topology_of(s->at[at].topology, nodes[i]->id);
-		if (value >= 0)
-			s->at[at].score[value] += weight * tally_at(t, nodes[i]->id);
-	}
+	const struct topology *topology = s->at[at].topology;
+	const int32_t *count = t->count.at, *value = topology->value_of.at;
+	size_t n = MIN(t->count.n, topology->value_of.n);
+	for (size_t id = 0; id < n; id++)
+		if (count[id] && value[id] >= 0)
+			s->at[at].score[value[id]] += weight * count[id];
 }
 
 static int64_t existing_weight(const struct args *args, const struct tally *t, bool has_preferences)

@@ -163,15 +163,15 @@ static void describe(struct world *w, const struct pod_info *p, struct buf *out)
 	(void)nodes;
 	for (size_t u = 0; u < f->points[POINT_SCORE].n; u++) {
 		const struct plugin_use *use = &f->points[POINT_SCORE].at[u];
-		struct plugin_call call = cycle_call(&w->cycle, use);
+		const struct plugin_call *call = cycle_call(&w->cycle, use);
 		int64_t scores[NODES];
 		if (!n || (use->plugin->pre_score &&
-		           use->plugin->pre_score(&call, sorted, n) != STATUS_SUCCESS))
+		           use->plugin->pre_score(call, sorted, n) != STATUS_SUCCESS))
 			continue;
 		for (size_t i = 0; i < n; i++)
-			scores[i] = use->plugin->score(&call, sorted[i]);
+			scores[i] = use->plugin->score(call, sorted[i]);
 		if (use->plugin->normalize)
-			use->plugin->normalize(&call, sorted, scores, n);
+			use->plugin->normalize(call, sorted, scores, n);
 		buf_printf(out, "\n%s", use->plugin->name);
 		for (size_t i = 0; i < n; i++)
 			buf_printf(out, " %lld", (long long)scores[i]);

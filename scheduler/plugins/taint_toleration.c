@@ -8,7 +8,7 @@ enum { REPELS = EFFECT_NO_SCHEDULE | EFFECT_NO_EXECUTE };
 static enum status_code filter(const struct plugin_call *c, const struct node_info *n,
                                struct reasons *why)
 {
-	if (!node_untolerated(n->spec, c->pod, REPELS))
+	if (!n->n_taints || !node_untolerated(n->spec, c->pod, REPELS))
 		return STATUS_SUCCESS;
 	reasons_add(why, "node(s) had untolerated taint(s)");
 	return STATUS_UNRESOLVABLE;
@@ -18,7 +18,7 @@ static enum status_code filter(const struct plugin_call *c, const struct node_in
 static int64_t score(const struct plugin_call *c, const struct node_info *n)
 {
 	int64_t against = 0;
-	for (uint32_t i = 0; i < n->spec->n_taints; i++)
+	for (uint32_t i = 0; i < n->n_taints; i++)
 		against += n->spec->taints[i].effect == EFFECT_PREFER_NO_SCHEDULE &&
 		           !pod_tolerates(c->pod, &n->spec->taints[i]);
 	return against;

@@ -22,10 +22,11 @@ struct counted {
 	int32_t *sum;  /* by value; -1: no eligible node has it */
 	int32_t least; /* smallest of the sums */
 	int32_t n_domains;
-	bool stale;    /* least is to be found anew */
-	bool self;     /* the pod itself is selected */
-	bool hostname; /* scored by the node's own count */
-	double weight; /* of a score */
+	bool stale;      /* least is to be found anew */
+	bool self;       /* the pod itself is selected */
+	bool hostname;   /* scored by the node's own count */
+	bool needs_node; /* whether a node counts depends on more than its labels' keys */
+	double weight;   /* of a score */
 };
 
 struct state {
@@ -136,6 +137,9 @@ static struct state *new_state(const struct plugin_call *c, const struct spread 
 		k->spread = &at[i];
 		k->topology = cluster_topology(c->cluster, at[i].topology_key);
 		k->tally = cluster_tally(c->cluster, &t, 1, true);
+		k->needs_node = at[i].honor_taints ||
+		                (at[i].honor_affinity &&
+		                 (c->pod->node_selector.n || c->pod->has_required_node_terms));
 		k->self = selector_matches(&at[i].selector, &c->pod->labels, c->symbols);
 		size_t size = topology_size(k->topology);
 		k->sum = arena_alloc(c->arena, sizeof(*k->sum) * size);
@@ -153,14 +157,16 @@ static bool has_all_keys(const struct state *s, uint32_t node_id)
 }
 
 /* Do the constraint's policies count the node? */
-static bool is_eligible(const struct plugin_call *c, const struct spread *s,
+static bool is_eligible(const struct plugin_call *c, const struct counted *k,
                         const struct node_spec *n)
 {
-	const struct pod_info *p = c->pod;
-	if (s->honor_affinity && (p->node_selector.n || p->has_required_node_terms) &&
-	    !node_matches_pod(n, p))
+	const struct spread *s = k->spread;
+	if (!k->needs_node)
+		return true;
+	if (s->honor_affinity && !node_matches_pod(n, c->pod))
 		return false;
-	return !s->honor_taints || !node_untolerated(n, p, EFFECT_NO_SCHEDULE | EFFECT_NO_EXECUTE);
+	return !s->honor_taints ||
+	       !node_untolerated(n, c->pod, EFFECT_NO_SCHEDULE | EFFECT_NO_EXECUTE);
 }
 
 static void find_least(struct counted *k)
@@ -190,17 +196,18 @@ static enum status_code pre_filter(const struct plugin_call *c, struct node_subs
 		return STATUS_SKIP;
 	struct state *s = new_state(c, hard, n);
 	*c->state = s;
-	size_t n_nodes;
-	struct node_info *const *nodes = cluster_nodes(c->cluster, &n_nodes);
-	for (size_t i = 0; i < n_nodes; i++) {
-		uint32_t id = nodes[i]->id;
+	/* Only nodes that are known have values. */
+	uint32_t n_ids = cluster_n_ids(c->cluster);
+	for (uint32_t id = 0; id < n_ids; id++) {
 		if (!has_all_keys(s, id))
 			continue;
-		for (uint32_t k = 0; k < n; k++) {
-			if (!is_eligible(c, s->at[k].spread, nodes[i]->spec))
+		for (uint32_t i = 0; i < n; i++) {
+			struct counted *k = &s->at[i];
+			if (k->needs_node &&
+			    !is_eligible(c, k, cluster_by_id(c->cluster, id)->spec))
 				continue;
-			int32_t *sum = &s->at[k].sum[topology_of(s->at[k].topology, id)];
-			*sum = MAX(*sum, 0) + tally_at(s->at[k].tally, id);
+			int32_t *sum = &k->sum[topology_of(k->topology, id)];
+			*sum = MAX(*sum, 0) + tally_at(k->tally, id);
 		}
 	}
 	for (uint32_t k = 0; k < n; k++)
@@ -241,7 +248,7 @@ static void shift(const struct plugin_call *c, const struct node_info *n, const 
 	for (uint32_t i = 0; i < s->n; i++) {
 		struct counted *k = &s->at[i];
 		if (!selector_matches(&k->spread->selector, &p->labels, c->symbols) ||
-		    !is_eligible(c, k->spread, n->spec))
+		    !is_eligible(c, k, n->spec))
 			continue;
 		int32_t *sum = &k->sum[topology_of(k->topology, n->id)];
 		if (*sum < 0)
@@ -308,6 +315,20 @@ static void find_domains(const struct plugin_call *c, struct state *s,
 	}
 }
 
+/* Adds up the pods of the domains that have a candidate. */
+static void sum_domains(const struct plugin_call *c, const struct state *s, struct counted *k)
+{
+	size_t n = MIN(k->tally->count.n, k->topology->value_of.n);
+	for (uint32_t id = 0; id < n; id++) {
+		int32_t here = k->tally->count.at[id], value = k->topology->value_of.at[id];
+		if (value < 0 || !here || k->sum[value] < 0 ||
+		    (s->need_all_keys && !has_all_keys(s, id)))
+			continue;
+		if (!k->needs_node || is_eligible(c, k, cluster_by_id(c->cluster, id)->spec))
+			k->sum[value] += here;
+	}
+}
+
 static enum status_code pre_score(const struct plugin_call *c, struct node_info *const *nodes,
                                   size_t n)
 {
@@ -320,21 +341,9 @@ static enum status_code pre_score(const struct plugin_call *c, struct node_info 
 	*c->state = s;
 	s->need_all_keys = c->pod->n_spreads || !args->system_defaults;
 	find_domains(c, s, nodes, n);
-	size_t n_all;
-	struct node_info *const *all = cluster_nodes(c->cluster, &n_all);
-	for (uint32_t k = 0; k < n_soft; k++) {
-		struct counted *one = &s->at[k];
-		for (size_t i = 0; !one->hostname && i < n_all; i++) {
-			int32_t value = topology_of(one->topology, all[i]->id);
-			int32_t here = tally_at(one->tally, all[i]->id);
-			if (value < 0 || !here || one->sum[value] < 0)
-				continue;
-			if (s->need_all_keys && !has_all_keys(s, all[i]->id))
-				continue;
-			if (is_eligible(c, one->spread, all[i]->spec))
-				one->sum[value] += here;
-		}
-	}
+	for (uint32_t i = 0; i < n_soft; i++)
+		if (!s->at[i].hostname)
+			sum_domains(c, s, &s->at[i]);
 	return STATUS_SUCCESS;
 }
 
