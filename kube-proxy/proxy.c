@@ -48,7 +48,7 @@ struct proxy {
 	double tokens;
 	uint64_t tokens_at_ms;
 	bool listed, synced;
-	VEC(int64_t) triggers; /* when the changes of endpoints that wait were caused */
+	VEC(int64_t) triggers[FAMILIES]; /* when the changes of endpoints that wait were caused */
 	size_t service_changes, endpoint_changes;
 	struct proxy_metrics metrics;
 };
@@ -68,18 +68,21 @@ static uint64_t wait_for_token(struct proxy *p)
 	return p->tokens >= 1 ? 0 : (uint64_t)((1 - p->tokens) * period) + 1;
 }
 
+/* The timer may stand for later, for the back-off of a family. */
+static void sync_by(struct proxy *p, uint64_t due_ms)
+{
+	if (!loop_timer_active(&p->sync_timer) || p->sync_timer.due_ms > due_ms)
+		loop_timer_start_at(&p->sync_timer, due_ms);
+}
+
 static void changed(struct proxy *p)
 {
 	for (enum family f = 0; f < FAMILIES; f++)
 		if (!p->tables[f].pending_since_ns && proxy_state_pending(p->state, f))
 			p->tables[f].pending_since_ns = clock_real_ns();
 	metric_set(p->metrics.last_queued, (double)clock_real_ns() / 1e9);
-	if (!p->listed)
-		return;
-	/* The timer may wait for the back-off of the other family. */
-	uint64_t due = loop_now_ms(&p->o.daemon->loop) + wait_for_token(p);
-	if (!loop_timer_active(&p->sync_timer) || p->sync_timer.due_ms > due)
-		loop_timer_start_at(&p->sync_timer, due);
+	if (p->listed)
+		sync_by(p, loop_now_ms(&p->o.daemon->loop) + wait_for_token(p));
 }
 
 /* --- what comes from the apiserver --- */
@@ -113,7 +116,7 @@ static void on_service_delete(const struct informer_object *old, void *arg)
 }
 
 /* When the pods changed that made this slice change. */
-static void note_trigger(struct proxy *p, const DiscoveryV1__EndpointSlice *slice)
+static void note_trigger(struct proxy *p, const DiscoveryV1__EndpointSlice *slice, enum family f)
 {
 	struct time_spec t;
 	for (size_t i = 0; i < slice->metadata->n_annotations; i++) {
@@ -121,7 +124,7 @@ static void note_trigger(struct proxy *p, const DiscoveryV1__EndpointSlice *slic
 		if (!strcmp(slice->metadata->annotations[i]->key,
 		            "endpoints.kubernetes.io/last-change-trigger-time") &&
 		    !rfc3339_parse(slice_str(value), &t, NULL))
-			*vec_push(&p->triggers) = t.sec * 1000000000 + t.nsec;
+			*vec_push(&p->triggers[f]) = t.sec * 1000000000 + t.nsec;
 	}
 }
 
@@ -130,11 +133,11 @@ static void set_slice(struct proxy *p, const struct informer_object *o)
 	_cleanup_arena_ struct arena a = {0};
 	const DiscoveryV1__EndpointSlice *slice =
 	    (void *)informer_object_decode(o, &discovery_v1__endpoint_slice_schema, &a);
-	proxy_state_set_slice(p->state, o->key,
-	                      slice ? endpoint_slice_parse(slice, p->o.node_name, p->node.zone)
-	                            : NULL);
-	if (p->synced && slice && slice->metadata)
-		note_trigger(p, slice);
+	struct endpoint_slice *parsed =
+	    slice ? endpoint_slice_parse(slice, p->o.node_name, p->node.zone) : NULL;
+	if (p->synced && parsed)
+		note_trigger(p, slice, parsed->family);
+	proxy_state_set_slice(p->state, o->key, parsed);
 }
 
 static void on_slice(const struct informer_object *o, void *arg)
@@ -286,8 +289,13 @@ static void forget_flows(struct proxy *p, const struct proxy_plan *plan)
 	size_t deleted = 0, clients = 0;
 	if (!plan->flows.n)
 		return;
-	if (affinity_forget(&p->netlink, plan, &clients, &err))
-		log_error(&err, "Could not look for clients whose endpoint has gone");
+	if (affinity_forget(&p->netlink, plan, &clients, &err)) {
+		log_error(
+		    &err,
+		    "Could not forget clients whose endpoint has gone; making the table anew");
+		proxy_state_reset(p->state, plan->family);
+		changed(p);
+	}
 	if (conntrack_forget(&p->netlink, plan, &deleted, &err))
 		log_error(&err, "Could not look for stale connections");
 	metric_add(p->metrics.flows_deleted[plan->family], (double)deleted);
@@ -306,7 +314,7 @@ static void sync_done(struct proxy *p, const struct proxy_plan *plan, double sec
 	metric_observe(m->sync_seconds[f], seconds);
 	metric_observe(plan->replace ? m->full_seconds[f] : m->partial_seconds[f], seconds);
 	metric_set(m->last_sync[f], (double)t->last_sync_ns / 1e9);
-	VEC_FOREACH (&p->triggers, at)
+	VEC_FOREACH (&p->triggers[f], at)
 		metric_observe(m->programming_seconds[f], (double)(t->last_sync_ns - *at) / 1e9);
 	log_v(plan->replace ? 0 : 2, "Rules are in the kernel",
 	      LOG_STR("family", f == FAMILY_IPV4 ? "IPv4" : "IPv6"),
@@ -350,7 +358,6 @@ static void sync_health(struct proxy *p)
 	service_health_end(p->health);
 }
 
-/* When a family waits for its back-off, the timer is set for it. */
 static void sync_rules(void *arg)
 {
 	struct proxy *p = arg;
@@ -364,13 +371,13 @@ static void sync_rules(void *arg)
 		all &= !t->enabled || t->last_sync_ns != 0;
 		if (t->retry_ms)
 			next = MIN(next, t->retry_at_ms);
+		vec_clear(&p->triggers[f]);
 	}
-	vec_clear(&p->triggers);
 	p->service_changes = p->endpoint_changes = 0;
 	p->synced |= all;
 	sync_health(p);
 	if (next != UINT64_MAX)
-		loop_timer_start_at(&p->sync_timer, next);
+		sync_by(p, next);
 }
 
 /* Somebody may have flushed the rule set: a look at the table's number tells. */
@@ -515,7 +522,8 @@ void proxy_free(struct proxy *p)
 	proxy_state_free(p->state);
 	node_facts_deinit(&p->node);
 	netlink_close(&p->netlink);
-	vec_deinit(&p->triggers);
+	for (enum family f = 0; f < FAMILIES; f++)
+		vec_deinit(&p->triggers[f]);
 	free(p);
 }
 

@@ -77,13 +77,30 @@ static int dump(struct netlink *nl, struct forgetter *f, struct err *err)
 	return r ? r : netlink_wait(nl, seq, seq, on_entries, f, "affinity", err);
 }
 
-/* One entry a transaction: one that has expired meanwhile must not keep the others. */
-static int delete_one(struct netlink *nl, enum family f, const struct element *e, struct err *err)
+static int delete_entries(struct netlink *nl, enum family f, const element_list *l, struct err *err)
 {
 	struct transaction t;
 	transaction_begin(&t, f, nl->seq);
-	encode_delete_element(&t, e);
+	encode_delete_elements(&t, l);
 	return transaction_commit(&t, nl, err);
+}
+
+/* All in one transaction; when one has expired meanwhile, each in its own. */
+static int delete_all(struct netlink *nl, enum family f, const element_list *l, size_t *ret_deleted,
+                      struct err *err)
+{
+	int r = l->n ? delete_entries(nl, f, l, err) : 0;
+	if (r != -ERR_NOT_FOUND) {
+		*ret_deleted = r ? 0 : l->n;
+		return r;
+	}
+	VEC_FOREACH (l, e) {
+		r = delete_entries(nl, f, &(element_list){.at = e, .n = 1}, err);
+		if (r && r != -ERR_NOT_FOUND)
+			return r;
+		*ret_deleted += r == 0;
+	}
+	return 0;
 }
 
 int affinity_forget(struct netlink *nl, const struct proxy_plan *p, size_t *ret_deleted,
@@ -98,12 +115,8 @@ int affinity_forget(struct netlink *nl, const struct proxy_plan *p, size_t *ret_
 	if (!sticky || p->replace)
 		return 0;
 	r = dump(nl, &f, err);
-	VEC_FOREACH (&f.stale, e) {
-		int d = r ? r : delete_one(nl, p->family, e, err);
-		if (d && d != -ERR_NOT_FOUND)
-			r = d;
-		*ret_deleted += d == 0;
-	}
+	if (!r)
+		r = delete_all(nl, p->family, &f.stale, ret_deleted, err);
 	vec_deinit(&f.stale);
 	return r;
 }

@@ -271,9 +271,9 @@ static void put_elements(struct transaction *t, const element_list *l, bool addi
 	vec_deinit(&order);
 }
 
-void encode_delete_element(struct transaction *t, const struct element *e)
+void encode_delete_elements(struct transaction *t, const element_list *l)
 {
-	put_elements(t, &(element_list){.at = (struct element *)e, .n = 1}, false);
+	put_elements(t, l, false);
 }
 
 static void whole_table(struct transaction *t, const struct layout_config *c)

@@ -22,6 +22,6 @@ uint8_t family_number(enum family f);
 
 void encode_delete_table(struct transaction *t);
 void encode_plan(struct transaction *t, const struct layout_config *c, const struct proxy_plan *p);
-void encode_delete_element(struct transaction *t, const struct element *e);
+void encode_delete_elements(struct transaction *t, const element_list *l);
 /* The expressions of a rule: the attribute NFTA_RULE_EXPRESSIONS. */
 void encode_expressions(struct buf *b, enum family f, const struct rule *r);
