@@ -24,7 +24,7 @@ struct node {
 	uint64_t images_ms;                   /* when they were listed */
 	const CriV1__StatusResponse *runtime; /* NULL: it does not answer */
 	struct arena runtime_arena;
-	bool conditions_told; /* the events of the first conditions were written */
+	char told[4]; /* first letters of the conditions' statuses that events told; 0: none */
 	unsigned pending, waits;
 };
 

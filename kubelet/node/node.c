@@ -61,25 +61,25 @@ static const CoreV1__NodeCondition *condition_of(const CoreV1__NodeStatus *s, co
 	return NULL;
 }
 
-/* What has changed since the status that was written last, or all of it at the first. */
+/* Pressures are told when the kubelet starts and when they change; readiness only when it comes or
+ * goes, as seen from the status that was there before. */
 static void tell_conditions(struct node *n, const CoreV1__NodeStatus *old,
                             const CoreV1__NodeStatus *s)
 {
+	const size_t ready = ARRAY_LEN(condition_events) - 1;
+	const CoreV1__NodeCondition *was = condition_of(old, condition_events[ready].type);
+	if (!n->told[ready] && was)
+		n->told[ready] = *was->status;
 	for (size_t i = 0; i < ARRAY_LEN(condition_events); i++) {
-		const CoreV1__NodeCondition *x = condition_of(old, condition_events[i].type);
 		const CoreV1__NodeCondition *y = condition_of(s, condition_events[i].type);
-		if (!y || (x && n->conditions_told && !strcmp(x->status, y->status)))
+		if (!y || n->told[i] == *y->status)
 			continue;
-		bool on = !strcmp(y->status, "True");
-		const char *reason =
-		    on ? condition_events[i].on_true : condition_events[i].on_false;
-		/* Pressures are told when the kubelet starts, readiness when it comes or goes. */
-		if (i == ARRAY_LEN(condition_events) - 1 && x && !strcmp(x->status, y->status))
-			continue;
+		n->told[i] = *y->status;
+		const char *reason = !strcmp(y->status, "True") ? condition_events[i].on_true
+		                                                : condition_events[i].on_false;
 		node_event(n, false, reason, "Node %s status is now: %s", n->k->config->node_name,
 		           reason);
 	}
-	n->conditions_told = true;
 }
 
 /* Writing */
