@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "kubelet/eviction/decide.h"
+#include "kubelet/eviction/storage.h"
 #include "proto/codec.h"
 #include "proto/schema_messages.h"
 
@@ -198,6 +199,47 @@ static void message(void **st)
 	    "The node was low on resource: pids. Threshold quantity: 500, available: 5. ");
 }
 
+/* Limits of storage */
+
+static void storage(void **st)
+{
+	static const struct {
+		const char *spec;
+		int64_t container, volume, all;
+		const char *text;
+	} cases[] = {
+	    {"volumes: [{name: v, emptyDir: {sizeLimit: 1Mi}}]", 0, MIB, MIB, NULL},
+	    {"volumes: [{name: v, emptyDir: {sizeLimit: 1Mi}}]", 0, MIB + 1, 0,
+	     "Usage of EmptyDir volume \"v\" exceeds the limit \"1Mi\". "},
+	    {"volumes: [{name: v, emptyDir: {}}]", 0, MIB + 1, 0, NULL},
+	    {"containers: [{name: a, resources: {limits: {ephemeral-storage: 2Mi}}}]", MIB, 0,
+	     2 * MIB, NULL},
+	    {"containers: [{name: a, resources: {limits: {ephemeral-storage: 2Mi}}}]", MIB, 0,
+	     3 * MIB,
+	     "Pod ephemeral local storage usage exceeds the total limit of containers 2Mi. "},
+	    {"containers: [{name: a, resources: {limits: {ephemeral-storage: 2Mi}}}, {name: b}]",
+	     3 * MIB, 0, 9 * MIB,
+	     "Container a exceeded its local ephemeral storage limit \"2Mi\". "},
+	};
+	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+		ProtobufCMessage *msg = NULL;
+		struct err err;
+		const char *yaml =
+		    arena_printf(&arena, "apiVersion: v1\nkind: Pod\nspec:\n  %s\n", cases[i].spec);
+		if (object_decode(OBJECT_YAML, &core_v1__pod_schema, slice_str(yaml), &arena, NULL,
+		                  &msg, NULL, &err))
+			fail_msg("%s", err.text);
+		struct storage_use c = {"a", cases[i].container}, v = {"v", cases[i].volume};
+		struct pod_storage use = {&c, &v, 1, 1, cases[i].all};
+		const char *text = storage_excess((CoreV1__Pod *)msg, &use, &arena);
+		if (cases[i].text)
+			assert_string_equal(text, cases[i].text);
+		else
+			assert_null(text);
+		assert_int_equal(storage_is_limited((CoreV1__Pod *)msg), i != 2);
+	}
+}
+
 static int end(void **st)
 {
 	arena_deinit(&arena);
@@ -211,6 +253,7 @@ int main(void)
 	    cmocka_unit_test(hard_at_once),    cmocka_unit_test(soft_after_grace),
 	    cmocka_unit_test(minimum_reclaim), cmocka_unit_test(memory_before_disk),
 	    cmocka_unit_test(ranking),         cmocka_unit_test(message),
+	    cmocka_unit_test(storage),
 	};
 	return cmocka_run_group_tests(tests, NULL, end);
 }

@@ -7,6 +7,7 @@
 #include "common/base/clock.h"
 #include "common/base/log.h"
 #include "kubelet/core/status.h"
+#include "kubelet/eviction/storage.h"
 #include "kubelet/gc/gc.h"
 #include "kubelet/node/machine.h"
 #include "kubelet/node/node.h"
@@ -199,6 +200,53 @@ static void on_snapshot(const struct stats_snapshot *x, void *arg)
 		evict(e, x);
 }
 
+/* Limits of local storage */
+
+static bool any_is_limited(const struct eviction *e)
+{
+	MAP_FOREACH (&e->k->pods->by_uid, it) {
+		const struct pod *p = it->value;
+		if (p->spec && !p->failed_reason && !p->deleting && !pod_is_terminal(p) &&
+		    storage_is_limited(p->spec))
+			return true;
+	}
+	return false;
+}
+
+static void check_storage(struct pod *p, const struct pod_usage *u)
+{
+	_cleanup_arena_ struct arena a = {0};
+	struct storage_use *c = arena_array(&a, struct storage_use, u->n_containers + 1);
+	struct storage_use *v = arena_array(&a, struct storage_use, u->n_volumes + 1);
+	for (size_t i = 0; i < u->n_containers; i++)
+		c[i] = (struct storage_use){
+		    u->containers[i].name,
+		    (int64_t)(u->containers[i].root.used_bytes + u->containers[i].logs.used_bytes)};
+	for (size_t i = 0; i < u->n_volumes; i++)
+		v[i] =
+		    (struct storage_use){u->volumes[i].name, (int64_t)u->volumes[i].fs.used_bytes};
+	struct pod_storage use = {c, v, u->n_containers, u->n_volumes,
+	                          (int64_t)u->ephemeral.used_bytes};
+	const char *text = storage_excess(p->spec, &use, &a);
+	if (!text)
+		return;
+	pod_event(p, NULL, true, "Evicted", "%s", text);
+	log_info("Evicted a pod beyond its storage limit", LOG_STR("pod", p->key));
+	stats_evicted(p->k->stats, "ephemeralcontainerfs.limit");
+	pod_fail(p, "Evicted", arena_strdup(&p->k->daemon->arena, text), HARD_GRACE_S, NULL);
+}
+
+static void on_storage(const struct stats_snapshot *x, void *arg)
+{
+	struct eviction *e = arg;
+	e->busy = false;
+	for (size_t i = 0; i < x->n_pods; i++) {
+		struct pod *p = pods_find_uid(e->k->pods, x->pods[i].uid);
+		if (p && p->spec && !p->failed_reason && !p->gone && !pod_is_critical(p->spec))
+			check_storage(p, &x->pods[i]);
+	}
+}
+
 static void on_collected(void *arg)
 {
 	struct eviction *e = arg;
@@ -245,6 +293,11 @@ static void look(void *arg)
 	tell_changes(e, &old);
 	if (!e->verdict.n_due) {
 		e->reclaimed = false;
+		if (any_is_limited(e)) {
+			e->busy = true;
+			stats_collect(e->k->stats, STATS_RUNTIME | STATS_DISK | STATS_LIMITED,
+			              on_storage, e);
+		}
 		return;
 	}
 	/* Whom to evict is known once the apiserver and the runtime have told. */

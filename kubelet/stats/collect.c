@@ -9,6 +9,7 @@
 #include <sys/vfs.h>
 
 #include "common/base/clock.h"
+#include "kubelet/eviction/storage.h"
 #include "kubelet/node/machine.h"
 #include "kubelet/node/node.h"
 #include "kubelet/pod/pod.h"
@@ -401,10 +402,12 @@ void stats_collect(struct stats *s, unsigned what, stats_fn fn, void *arg)
 	c->x.pods = arena_array(&c->x.arena, struct pod_usage, s->k->pods->by_uid.n + 1);
 	MAP_FOREACH (&s->k->pods->by_uid, it) {
 		const struct pod *p = it->value;
-		if (p->spec && p->rt_seen)
+		if (p->spec && p->rt_seen &&
+		    (!(what & STATS_LIMITED) || storage_is_limited(p->spec)))
 			add_pod(s, p, &c->x, what);
 	}
-	forget_rates(s);
+	if (!(what & STATS_LIMITED))
+		forget_rates(s);
 	if (!(what & STATS_RUNTIME)) {
 		loop_post(s->k->loop, later, c);
 		return;

@@ -82,6 +82,7 @@ struct stats_snapshot {
 enum {
 	STATS_RUNTIME = 1, /* asks the runtime: writable layers, the images' file system */
 	STATS_DISK = 2,    /* sizes of volumes and logs */
+	STATS_LIMITED = 4, /* only pods whose local storage is limited */
 };
 
 struct stats *stats_new(struct kubelet *k);

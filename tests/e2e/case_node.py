@@ -174,6 +174,21 @@ def case_logs_and_static_pods(c):
         s.until('the orphan is gone', lambda: not os.path.exists(orphan), 60)
 
 
+def case_storage_limit(c):
+    """A pod that fills an emptyDir beyond its limit is evicted; others stay."""
+    with c.space('node-storage') as s:
+        volume = {'volumes': [{'name': 'v', 'emptyDir': {'sizeLimit': '1Mi'}}],
+                  'container': {'volumeMounts': [{'name': 'v', 'mountPath': '/v'}]}}
+        s.apply(pod('full', 'dd if=/dev/zero of=/v/x bs=1M count=3; ' + SLEEP, **volume),
+                pod('modest', SLEEP, **volume))
+        s.ready('modest')
+        s.until('it is evicted', lambda: s.phase('full') == 'Failed', 60)
+        status = s.get('pod', 'full')['status']
+        equal((status['reason'], status['message']),
+              ('Evicted', 'Usage of EmptyDir volume "v" exceeds the limit "1Mi". '))
+        equal(s.phase('modest'), 'Running')
+
+
 def case_eviction(c):
     """Under memory pressure pods are evicted, the lowest priority first, with upstream's words."""
     with c.space('node-evict') as s:
@@ -197,4 +212,4 @@ def case_eviction(c):
 
 
 CASES = [case_cgroups, case_node_status, case_stats, case_oom_killed, case_fast_end,
-         case_logs_and_static_pods, case_eviction]
+         case_logs_and_static_pods, case_storage_limit, case_eviction]
