@@ -14,6 +14,13 @@ struct slice proxy_header(const struct request *req, const char *name)
 	return v ? slice_str(v) : SLICE_EMPTY;
 }
 
+struct slice proxy_host(const struct request *req)
+{
+	const struct http_exchange *x = http_front_exchange(req);
+
+	return x ? x->host : SLICE_EMPTY;
+}
+
 bool proxy_is_hop(struct slice name)
 {
 	static const char *const names[] = {"connection",

@@ -64,6 +64,8 @@ struct http_header *proxy_headers(const struct proxy_call *c, size_t extra, size
 bool proxy_is_hop(struct slice name);
 /* A header of the request as a slice; empty when absent. */
 struct slice proxy_header(const struct request *req, const char *name);
+/* The host that the client asked. */
+struct slice proxy_host(const struct request *req);
 /* The request asks for an upgrade, and came in a way that allows one. */
 bool proxy_wants_upgrade(const struct request *req);
 bool proxy_is_websocket(const struct request *req);

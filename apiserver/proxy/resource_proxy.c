@@ -243,8 +243,8 @@ static void add_forwarded(const struct proxy_call *c, struct http_header *h, siz
 	    slice_str(arena_printf(c->a, "%s%.*s", before, (int)len - 2 * v6, address + v6))};
 	h[(*n)++] = (struct http_header){SLICE_LIT("X-Forwarded-Uri"),
 	                                 slice_str(proxy_target_encode(req->path, c->a))};
-	if (request_header(req, "host"))
-		h[(*n)++] = (struct http_header){SLICE_LIT("host"), proxy_header(req, "host")};
+	if (proxy_host(req).len)
+		h[(*n)++] = (struct http_header){SLICE_LIT("host"), proxy_host(req)};
 }
 
 static void locate(void *arg)
@@ -266,9 +266,9 @@ static void locate(void *arg)
 		redirect_to_root(c);
 		return;
 	}
-	struct backend b = {.url =
-	                        arena_printf(c->a, "%s%s%s", base, proxy_target_encode(path, c->a),
-	                                     query ? query : ""),
+	struct backend b = {.url = arena_printf(c->a, "%s%s%s", base,
+	                                        *path ? proxy_target_encode(path, c->a) : "/",
+	                                        query ? query : ""),
 	                    .tls = r->tls};
 	struct http_header *headers = proxy_headers(c, 3, &b.n_headers);
 	add_forwarded(c, headers, &b.n_headers);

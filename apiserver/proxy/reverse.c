@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* One request that a backend answers. Its headers come back but for those of its connection and
- * those that would open the apiserver to other origins; redirects lead back through here. */
+ * those that would open the apiserver to other origins; redirects and the links of pages lead back
+ * through here. */
 #include "apiserver/http/front.h"
+#include "apiserver/proxy/page.h"
 #include "apiserver/proxy/proxy_impl.h"
 #include "common/net/loop.h"
 #include "common/net/websocket.h"
@@ -13,6 +15,9 @@ struct reverse {
 	struct http_client *client;
 	struct http_request *up;
 	bool answering, waiting;
+	struct page page;
+	bool is_page;  /* the answer goes through it */
+	bool complete; /* the backend is done; the page may not be */
 };
 
 /* --- the answer ------------------------------------------------------------------------------ */
@@ -43,7 +48,7 @@ static const char *behind_scheme(const char *url)
 }
 
 /* A redirect to a path of the backend becomes one to the same path through us; others stay. */
-static const char *redirect_of(const struct reverse *r, const char *location)
+static const char *redirect_of(const struct reverse *r, const char *location, struct arena *a)
 {
 	const char *host = behind_scheme(location);
 	const char *path = location;
@@ -51,9 +56,9 @@ static const char *redirect_of(const struct reverse *r, const char *location)
 	if (host) {
 		const char *mine = behind_scheme(r->url);
 		size_t n = strcspn(host, "/?#");
-		const char *asked = request_header(r->c.req, "host");
+		struct slice asked = proxy_host(r->c.req);
 		bool same = n == strcspn(mine, "/?#") && !strncmp(host, mine, n);
-		bool same_asked = asked && strlen(asked) == n && !strncmp(host, asked, n);
+		bool same_asked = slice_eq(asked, slice_of(host, n));
 		if (!same && !same_asked)
 			return location;
 		path = host + n;
@@ -62,7 +67,29 @@ static const char *redirect_of(const struct reverse *r, const char *location)
 		return location;
 	if (!strncmp(path, r->prefix, strlen(r->prefix)))
 		return path;
-	return arena_printf(r->c.a, "%s%s", r->prefix, path);
+	return arena_printf(a, "%s%s", r->prefix, path);
+}
+
+static void rewrite_link(void *arg, struct slice url, struct buf *out)
+{
+	struct reverse *r = arg;
+	_cleanup_arena_ struct arena a = {0};
+
+	buf_str(out, redirect_of(r, arena_strndup(&a, url.data, url.len), &a));
+}
+
+/* A page in HTML that we can read. */
+static bool is_page(const struct http_request *up, const struct request *req, bool *ret_gzip)
+{
+	struct slice type = http_request_header(up, "content-type");
+	struct slice encoding = http_request_header(up, "content-encoding");
+	size_t n = 0;
+
+	while (n < type.len && type.data[n] != ';' && type.data[n] != ' ')
+		n++;
+	*ret_gzip = slice_eq_str(encoding, "gzip");
+	return slice_eq_str(slice_of(type.data, n), "text/html") && (!encoding.len || *ret_gzip) &&
+	       strcmp(req->method, "HEAD") != 0;
 }
 
 static int64_t length_of(struct slice text)
@@ -87,29 +114,85 @@ static void on_head(struct http_request *up, void *arg)
 	struct slice type = http_request_header(up, "content-type");
 	struct http_header h;
 
+	r->is_page = is_page(up, r->c.req, &r->page.gzip);
+	r->page.links.rewrite = rewrite_link;
+	r->page.links.arg = r;
 	for (size_t i = 0; http_request_field(up, i, &h); i++) {
 		const char *name = arena_strndup(a, h.name.data, h.name.len);
 		const char *value = arena_strndup(a, h.value.data, h.value.len);
 		if (is_dropped(h.name) || ws_has_token(connection, name))
 			continue;
+		if (r->is_page && !strcmp(name, "content-encoding"))
+			continue;
 		if (!strcmp(name, "location"))
-			value = redirect_of(r, value);
+			value = redirect_of(r, value, a);
 		response_header(r->c.sink, name, value);
 	}
 	r->answering = true;
 	response_status(r->c.sink, http_request_status(up),
 	                type.len ? arena_strndup(a, type.data, type.len) : NULL,
-	                length_of(http_request_header(up, "content-length")));
+	                r->is_page ? -1 : length_of(http_request_header(up, "content-length")));
+}
+
+static void send_chunk(struct reverse *r, struct slice data)
+{
+	if (!data.len || !response_chunk(r->c.sink, data) || r->waiting)
+		return;
+	r->waiting = true;
+	if (r->up)
+		http_request_pause(r->up, true);
+}
+
+static void release(struct reverse *r)
+{
+	_cleanup_buf_ struct buf rest = BUF_INIT;
+
+	page_end(&r->page, &rest);
+	if (r->is_page && r->complete)
+		ERR_IGNORE(response_chunk(r->c.sink, buf_view(&rest))); /* the last one */
+	proxy_client_free(r->c.req->loop, TAKE(r->client));
+}
+
+static void finish(struct reverse *r)
+{
+	release(r);
+	response_end(r->c.sink);
+}
+
+/* Sends on what the page holds, as long as the client takes it. */
+static void pump(struct reverse *r)
+{
+	int more = 1;
+
+	while (more > 0 && !r->waiting) {
+		_cleanup_buf_ struct buf out = BUF_INIT;
+		more = page_next(&r->page, &out);
+		send_chunk(r, buf_view(&out));
+	}
+	if (more < 0) {
+		if (r->up)
+			http_request_cancel(TAKE(r->up));
+		r->complete = false;
+		release(r);
+		response_abort(r->c.sink);
+	} else if (more == 0 && r->complete) {
+		finish(r);
+	}
 }
 
 static void on_body(struct http_request *up, struct slice data, void *arg)
 {
 	struct reverse *r = arg;
+	_cleanup_buf_ struct buf out = BUF_INIT;
 
-	if (response_chunk(r->c.sink, data) && !r->waiting) {
-		r->waiting = true;
-		http_request_pause(up, true);
+	if (!r->is_page) {
+		send_chunk(r, data);
+		return;
 	}
+	page_add(&r->page, data, &out);
+	send_chunk(r, buf_view(&out));
+	if (!r->waiting)
+		pump(r);
 }
 
 static void on_done(struct http_request *up, int code, const struct err *err, void *arg)
@@ -117,11 +200,17 @@ static void on_done(struct http_request *up, int code, const struct err *err, vo
 	struct reverse *r = arg;
 
 	r->up = NULL;
-	proxy_client_free(r->c.req->loop, TAKE(r->client));
-	if (r->answering && code)
+	if (r->answering && !code) {
+		r->complete = true;
+		if (!r->is_page)
+			finish(r);
+		else if (!r->waiting)
+			pump(r);
+		return;
+	}
+	release(r);
+	if (r->answering)
 		response_abort(r->c.sink);
-	else if (r->answering)
-		response_end(r->c.sink);
 	else
 		proxy_refuse(&r->c,
 		             status_unavailable(
@@ -133,10 +222,12 @@ static void on_closed(void *arg)
 {
 	struct reverse *r = arg;
 
-	if (!r->up)
+	if (!r->client)
 		return;
-	http_request_cancel(TAKE(r->up));
-	proxy_client_free(r->c.req->loop, TAKE(r->client));
+	if (r->up)
+		http_request_cancel(TAKE(r->up));
+	r->complete = false;
+	release(r);
 	response_abort(r->c.sink);
 }
 
@@ -144,10 +235,13 @@ static void on_writable(void *arg)
 {
 	struct reverse *r = arg;
 
-	if (!r->up || !r->waiting)
+	if (!r->client || !r->waiting)
 		return;
 	r->waiting = false;
-	http_request_pause(r->up, false);
+	if (r->is_page)
+		pump(r);
+	if (r->client && r->up && !r->waiting)
+		http_request_pause(r->up, false);
 }
 
 /* --- the request ----------------------------------------------------------------------------- */

@@ -344,7 +344,7 @@ static void on_upgraded(struct http_request *up, void *arg)
 	}
 	for (size_t i = 0; i < ARRAY_LEN(order); i++)
 		open_stream(t, order[i], &id);
-	spdy_writer_deinit(&t->writer); /* no other stream follows */
+	spdy_writer_deinit(&t->writer);                            /* no other stream follows */
 	ERR_IGNORE(http_tunnel_write(&t->far, buf_view(&t->out))); /* the first bytes */
 	buf_clear(&t->out);
 }

@@ -523,6 +523,7 @@ def case_proxies(c):
                'spec': {'selector': {'app': 'web'}, 'ports': [
                    {'name': 'http', 'port': 80, 'targetPort': 8080}]}}
     script = 'mkdir -p "/tmp/w/a b/c"; echo root > /tmp/w/index.html; echo deep > "/tmp/w/a b/c/f"; ' \
+        "echo '<a href=\"/rewriteme\">test</a>' > /tmp/w/page.html; " \
         'exec httpd -f -p 8080 -h /tmp/w'
     with c.space('proxies') as s:
         s.apply(pod('one', script, {'app': 'web'}, container={'ports': [{'containerPort': 8080}]}), service)
@@ -532,6 +533,8 @@ def case_proxies(c):
         def raw(path, ok=True):
             r = s.run('kubectl', 'get', '--raw', path, ok=ok)
             return r.stdout if ok else r.stderr
+        equal(raw(f'{base}/pods/one/proxy/page.html'),
+              f'<a href="{base}/pods/one/proxy/rewriteme">test</a>\n', 'links of a page')
         for name in ('one', 'one:8080', 'http:one:8080'):
             equal(raw(f'{base}/pods/{name}/proxy/'), 'root\n', name)
         equal(raw(f'{base}/pods/one/proxy/a%20b/c/f'), 'deep\n')
