@@ -14,7 +14,7 @@ struct binding {
 	struct pod_info *pod;
 	char *node;
 	unsigned attempts;
-	uint64_t initial_ms, began_ns;
+	uint64_t initial_ms, began_ns, sent_ns;
 	struct cycle *cycle; /* kept when plugins need it after the cycle; else NULL */
 	/* while a Permit plugin holds it */
 	struct list waiting;
@@ -74,6 +74,7 @@ static void on_bound(const struct client_result *r, void *arg)
 	struct binding *b = arg;
 	struct scheduler *s = b->s;
 	s->n_binding--;
+	observe_bind(s, b->framework, b->sent_ns);
 	if (r->code != ERR_OK) {
 		_cleanup_arena_ struct arena a = {0};
 		struct err err = ERR_INIT;
@@ -123,6 +124,7 @@ static void finish(struct binding *b, struct cycle *c, const struct node_info *n
 		return;
 	}
 	b->s->n_binding++;
+	b->sent_ns = clock_mono_ns();
 	client_bind(b->s->o.client, b->pod->ns_text, b->pod->name, b->pod->uid, b->node, on_bound,
 	            b);
 }

@@ -209,6 +209,8 @@ def preemption(b):
     b.delete('b')
     equal(b.bound('p'), [victim_node])
     check(not b.node_of('late'), 'another pod took the place of the nominated one')
+    b.delete('p')
+    equal(b.bound('late'), [victim_node])
 
 
 def spread(b):

@@ -8,13 +8,16 @@
 
 static struct {
 	const char *config;
+	int64_t unschedulable_ms;
 	struct jvalue *document;
 	struct arena arena;
-} o = {.config = ""};
+} o = {.config = "", .unschedulable_ms = 5 * 60 * 1000};
 
 static struct flag flags[] = {
     FLAG_STR("config", &o.config,
              "The path to the configuration file (KubeSchedulerConfiguration)."),
+    FLAG_DURATION("pod-max-in-unschedulable-pods-duration", &o.unschedulable_ms,
+                  "The time after which an unschedulable pod is tried again in any case."),
 };
 static const struct flag_group groups[] = {FLAG_GROUP("Scheduling", flags)};
 
@@ -23,7 +26,8 @@ static int start(struct component *c, struct err *err)
 	uint64_t seed;
 	rng_system(&seed, sizeof(seed));
 	struct scheduler *s = NULL;
-	int r = scheduler_new(&(struct scheduler_options){&c->daemon, c->client, o.document, seed},
+	int r = scheduler_new(&(struct scheduler_options){&c->daemon, c->client, o.document,
+	                                                  (uint64_t)o.unschedulable_ms, seed},
 	                      &s, err);
 	if (r)
 		return r;

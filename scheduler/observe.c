@@ -27,14 +27,14 @@ static struct bounds doubling(double first, size_t n)
 	return b;
 }
 
-static void on_point(void *arg, enum extension_point point, bool begins)
+static void on_point(void *arg, const struct framework *f, enum extension_point point, bool begins)
 {
 	struct scheduler *s = arg;
 	if (begins) {
 		s->point_began_ns = clock_mono_ns();
 		return;
 	}
-	size_t i = scheduler_profile_index(s, s->tracing);
+	size_t i = scheduler_profile_index(s, f);
 	metric_observe(s->metrics.profiles[i].point_seconds[point],
 	               (double)(clock_mono_ns() - s->point_began_ns) / 1e9);
 }
@@ -115,7 +115,7 @@ static void add_profiles(struct scheduler *s, struct metrics *m)
 			p->attempt_seconds[k] =
 			    metric_labels(duration, attempt_names[k], f->scheduler_name);
 		}
-		for (size_t k = 0; k < POINT_COUNT; k++)
+		for (size_t k = POINT_PRE_FILTER; k < POINT_COUNT; k++)
 			p->point_seconds[k] =
 			    metric_labels(extension, point_names[k], "Success", f->scheduler_name);
 		for (size_t k = 0; k < f->uses.n; k++)
@@ -185,6 +185,12 @@ void observe_attempt(struct scheduler *s, const struct framework *f, enum attemp
 	metric_observe(p->attempt_seconds[result], (double)(clock_mono_ns() - began_ns) / 1e9);
 	if (result == ATTEMPT_UNSCHEDULABLE && f->points[POINT_POST_FILTER].n)
 		metric_inc(s->metrics.preemption_attempts);
+}
+
+void observe_bind(struct scheduler *s, const struct framework *f, uint64_t sent_ns)
+{
+	metric_observe(s->metrics.profiles[scheduler_profile_index(s, f)].point_seconds[POINT_BIND],
+	               (double)(clock_mono_ns() - sent_ns) / 1e9);
 }
 
 void observe_scheduled(struct scheduler *s, unsigned attempts, uint64_t initial_ms)

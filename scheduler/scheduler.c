@@ -86,7 +86,6 @@ static void schedule_one(struct scheduler *s, const struct queue_item *it)
 	uint64_t began_ns = clock_mono_ns();
 	struct cycle_result r;
 	log_v(3, "Attempting to schedule pod", LOG_STR("pod", it->pod->key));
-	s->tracing = it->framework;
 	cycle_begin(s->cycle, it->framework, s->cluster, it->pod, &s->rng, &s->tracer);
 	cycle_schedule(s->cycle, &s->start, &r);
 	metric_observe(s->metrics.algorithm_seconds, (double)(clock_mono_ns() - began_ns) / 1e9);
@@ -150,8 +149,9 @@ int scheduler_new(const struct scheduler_options *o, struct scheduler **ret, str
 		scheduler_free(s);
 		return r;
 	}
-	s->queue = queue_new(&(struct queue_config){s->config.initial_backoff_ms,
-	                                            s->config.max_backoff_ms, 300000, s->cluster});
+	s->queue =
+	    queue_new(&(struct queue_config){s->config.initial_backoff_ms, s->config.max_backoff_ms,
+	                                     s->o.unschedulable_ms, s->cluster});
 	rng_init(&s->rng, o->seed);
 	loop_timer_init(&s->turn, &o->daemon->loop, on_turn, s);
 	make_recorders(s);

@@ -11,6 +11,7 @@ struct scheduler_options {
 	struct daemon *daemon;
 	struct client *client;
 	const struct jvalue *config; /* KubeSchedulerConfiguration; NULL: defaults */
+	uint64_t unschedulable_ms;   /* after which a pod is tried again in any case */
 	uint64_t seed;
 };
 

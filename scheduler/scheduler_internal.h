@@ -41,7 +41,6 @@ struct scheduler {
 	size_t n_binding;    /* bindings on their way */
 	struct list waiting; /* bindings that a Permit plugin holds */
 	struct scheduler_metrics metrics;
-	const struct framework *tracing; /* whose cycle runs */
 	uint64_t point_began_ns;
 };
 
@@ -83,4 +82,6 @@ void preempt(struct scheduler *s, const struct framework *f, const struct pod_in
 void observe_init(struct scheduler *s);
 void observe_attempt(struct scheduler *s, const struct framework *f, enum attempt result,
                      uint64_t began_ns);
+/* The call to the apiserver was answered. */
+void observe_bind(struct scheduler *s, const struct framework *f, uint64_t sent_ns);
 void observe_scheduled(struct scheduler *s, unsigned attempts, uint64_t initial_ms);

@@ -30,10 +30,20 @@ static void pod_assigned(struct scheduler *s, struct pod_info *p)
 	pod_info_unref(old);
 }
 
+/* A waiting pod gives up what it was nominated to: others may have it. */
+static void waiting_gone(struct scheduler *s, const char *key)
+{
+	const struct queue_item *it = queue_find(s->queue, key);
+	struct pod_info *p = it ? pod_info_ref(it->pod) : NULL;
+	queue_remove(s->queue, key);
+	if (cluster_unnominate(s->cluster, key) && p)
+		happened(s, &(struct event){.kinds = EVENT_POD_DELETE, .old_pod = p});
+	pod_info_unref(p);
+}
+
 static void pod_gone(struct scheduler *s, const char *key)
 {
-	queue_remove(s->queue, key);
-	cluster_unnominate(s->cluster, key);
+	waiting_gone(s, key);
 	bind_reject(s, key, "pod is being deleted");
 	struct pod_info *was = cluster_remove_pod(s->cluster, key);
 	if (was)
@@ -45,8 +55,7 @@ static void pod_waiting(struct scheduler *s, struct pod_info *p)
 {
 	const struct framework *f = profile_of(&s->config, p->scheduler_name);
 	if (!f || p->terminating) {
-		cluster_unnominate(s->cluster, p->key);
-		queue_remove(s->queue, p->key);
+		waiting_gone(s, p->key);
 		return;
 	}
 	if (cluster_pod(s->cluster, p->key)) /* assumed: its event is on its way */

@@ -2,8 +2,8 @@
 /* The steps from a chosen node to a bound pod: reserve, permit, pre-bind, bind, post-bind. */
 #include "scheduler/core/cycle.h"
 
-enum status_code cycle_reserve(struct cycle *c, const struct node_info *n,
-                               const struct plugin_use **ret_by)
+static enum status_code run_reserve(struct cycle *c, const struct node_info *n,
+                                    const struct plugin_use **ret_by)
 {
 	const struct plugin_uses *u = &c->framework->points[POINT_RESERVE];
 	for (; c->n_reserved < u->n; c->n_reserved++) {
@@ -21,6 +21,15 @@ enum status_code cycle_reserve(struct cycle *c, const struct node_info *n,
 	return STATUS_SUCCESS;
 }
 
+enum status_code cycle_reserve(struct cycle *c, const struct node_info *n,
+                               const struct plugin_use **ret_by)
+{
+	cycle_trace(c, POINT_RESERVE, true);
+	enum status_code code = run_reserve(c, n, ret_by);
+	cycle_trace(c, POINT_RESERVE, false);
+	return code;
+}
+
 void cycle_unreserve(struct cycle *c, const struct node_info *n)
 {
 	const struct plugin_uses *u = &c->framework->points[POINT_RESERVE];
@@ -32,8 +41,8 @@ void cycle_unreserve(struct cycle *c, const struct node_info *n)
 	}
 }
 
-enum status_code cycle_permit(struct cycle *c, const struct node_info *n, uint32_t *timeout_ms,
-                              const struct plugin_use **ret_by)
+static enum status_code run_permit(struct cycle *c, const struct node_info *n, uint32_t *timeout_ms,
+                                   const struct plugin_use **ret_by)
 {
 	const struct plugin_uses *u = &c->framework->points[POINT_PERMIT];
 	enum status_code all = STATUS_SUCCESS;
@@ -54,8 +63,17 @@ enum status_code cycle_permit(struct cycle *c, const struct node_info *n, uint32
 	return all;
 }
 
-enum status_code cycle_pre_bind(struct cycle *c, const struct node_info *n,
-                                const struct plugin_use **ret_by)
+enum status_code cycle_permit(struct cycle *c, const struct node_info *n, uint32_t *timeout_ms,
+                              const struct plugin_use **ret_by)
+{
+	cycle_trace(c, POINT_PERMIT, true);
+	enum status_code code = run_permit(c, n, timeout_ms, ret_by);
+	cycle_trace(c, POINT_PERMIT, false);
+	return code;
+}
+
+static enum status_code run_pre_bind(struct cycle *c, const struct node_info *n,
+                                     const struct plugin_use **ret_by)
 {
 	const struct plugin_uses *u = &c->framework->points[POINT_PRE_BIND];
 	for (size_t i = 0; i < u->n; i++) {
@@ -70,6 +88,15 @@ enum status_code cycle_pre_bind(struct cycle *c, const struct node_info *n,
 	return STATUS_SUCCESS;
 }
 
+enum status_code cycle_pre_bind(struct cycle *c, const struct node_info *n,
+                                const struct plugin_use **ret_by)
+{
+	cycle_trace(c, POINT_PRE_BIND, true);
+	enum status_code code = run_pre_bind(c, n, ret_by);
+	cycle_trace(c, POINT_PRE_BIND, false);
+	return code;
+}
+
 enum status_code cycle_bind(struct cycle *c, const struct node_info *n, enum bind_action *ret)
 {
 	const struct plugin_uses *u = &c->framework->points[POINT_BIND];
@@ -82,11 +109,18 @@ enum status_code cycle_bind(struct cycle *c, const struct node_info *n, enum bin
 	return STATUS_ERROR;
 }
 
-void cycle_post_bind(struct cycle *c, const struct node_info *n)
+static void run_post_bind(struct cycle *c, const struct node_info *n)
 {
 	const struct plugin_uses *u = &c->framework->points[POINT_POST_BIND];
 	for (size_t i = 0; i < u->n; i++) {
 		const struct plugin_call *call = cycle_call(c, &u->at[i]);
 		u->at[i].plugin->post_bind(call, n);
 	}
+}
+
+void cycle_post_bind(struct cycle *c, const struct node_info *n)
+{
+	cycle_trace(c, POINT_POST_BIND, true);
+	run_post_bind(c, n);
+	cycle_trace(c, POINT_POST_BIND, false);
 }

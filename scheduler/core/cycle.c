@@ -59,12 +59,6 @@ void cycle_deinit(struct cycle *c)
 	*c = (struct cycle){0};
 }
 
-static void trace(const struct cycle *c, enum extension_point point, bool begins)
-{
-	if (c->tracer)
-		c->tracer->point(c->tracer->arg, point, begins);
-}
-
 static uint64_t bit(const struct plugin_use *u)
 {
 	return UINT64_C(1) << u->number;
@@ -280,14 +274,14 @@ static struct node_info *best(struct cycle *c, struct node_info *const *nodes, s
 		return nodes[0];
 	const struct plugin_uses *pre = &c->framework->points[POINT_PRE_SCORE],
 	                         *u = &c->framework->points[POINT_SCORE];
-	trace(c, POINT_PRE_SCORE, true);
+	cycle_trace(c, POINT_PRE_SCORE, true);
 	for (size_t i = 0; i < pre->n; i++) {
 		const struct plugin_call *call = cycle_call(c, &pre->at[i]);
 		if (pre->at[i].plugin->pre_score(call, nodes, n) == STATUS_SKIP)
 			c->skip_score |= bit(&pre->at[i]);
 	}
-	trace(c, POINT_PRE_SCORE, false);
-	trace(c, POINT_SCORE, true);
+	cycle_trace(c, POINT_PRE_SCORE, false);
+	cycle_trace(c, POINT_SCORE, true);
 	int64_t *total = arena_array(&c->arena, int64_t, n);
 	int64_t *scores = arena_array(&c->arena, int64_t, n);
 	for (size_t p = 0; p < u->n; p++) {
@@ -301,7 +295,7 @@ static struct node_info *best(struct cycle *c, struct node_info *const *nodes, s
 		for (size_t i = 0; i < n; i++)
 			total[i] += scores[i] * u->at[p].weight;
 	}
-	trace(c, POINT_SCORE, false);
+	cycle_trace(c, POINT_SCORE, false);
 	size_t at = 0, ties = 1;
 	for (size_t i = 1; i < n; i++) {
 		if (total[i] > total[at]) {
@@ -338,7 +332,7 @@ static const char *fit_error(struct cycle *c)
 static void post_filter(struct cycle *c, struct cycle_result *ret)
 {
 	const struct plugin_uses *u = &c->framework->points[POINT_POST_FILTER];
-	trace(c, POINT_POST_FILTER, true);
+	cycle_trace(c, POINT_POST_FILTER, true);
 	const char *said = "";
 	for (size_t i = 0; i < u->n; i++) {
 		const struct plugin_call *call = cycle_call(c, &u->at[i]);
@@ -354,7 +348,7 @@ static void post_filter(struct cycle *c, struct cycle_result *ret)
 	}
 	if (*said)
 		ret->message = arena_printf(&c->arena, "%s %s", ret->message, said);
-	trace(c, POINT_POST_FILTER, false);
+	cycle_trace(c, POINT_POST_FILTER, false);
 }
 
 /* Filters cannot be tried after a pre_filter that failed: victims would not help. */
@@ -377,9 +371,9 @@ void cycle_schedule(struct cycle *c, size_t *start, struct cycle_result *ret)
 	}
 	c->statuses = arena_array(&c->arena, struct node_status, c->n_nodes);
 	struct node_subset subset = {0};
-	trace(c, POINT_PRE_FILTER, true);
+	cycle_trace(c, POINT_PRE_FILTER, true);
 	enum status_code code = pre_filter(c, &subset, ret);
-	trace(c, POINT_PRE_FILTER, false);
+	cycle_trace(c, POINT_PRE_FILTER, false);
 	if (code == STATUS_ERROR) {
 		ret->code = STATUS_ERROR;
 		return;
@@ -395,9 +389,9 @@ void cycle_schedule(struct cycle *c, size_t *start, struct cycle_result *ret)
 		nodes = limit_nodes(c, &subset, &n);
 	struct node_info **feasible =
 	    arena_alloc(&c->arena, sizeof(*feasible) * cycle_feasible_wanted(c->framework, n));
-	trace(c, POINT_FILTER, true);
+	cycle_trace(c, POINT_FILTER, true);
 	ret->feasible = find_feasible(c, nodes, n, start, feasible, ret);
-	trace(c, POINT_FILTER, false);
+	cycle_trace(c, POINT_FILTER, false);
 	if (!ret->feasible) {
 		ret->message = fit_error(c);
 		post_filter(c, ret);

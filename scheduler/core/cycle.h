@@ -11,7 +11,8 @@
 
 /* Told when an extension point of a cycle begins and ends: for metrics. */
 struct cycle_tracer {
-	void (*point)(void *arg, enum extension_point point, bool begins);
+	void (*point)(void *arg, const struct framework *f, enum extension_point point,
+	              bool begins);
 	void *arg;
 };
 
@@ -84,6 +85,12 @@ enum status_code cycle_filter(struct cycle *c, const struct node_info *n, unsign
 /* Tells the plugins' states that a pod came to or left the node. */
 void cycle_add_pod(struct cycle *c, const struct node_info *n, const struct pod_info *p);
 void cycle_remove_pod(struct cycle *c, const struct node_info *n, const struct pod_info *p);
+
+static inline void cycle_trace(const struct cycle *c, enum extension_point point, bool begins)
+{
+	if (c->tracer)
+		c->tracer->point(c->tracer->arg, c->framework, point, begins);
+}
 
 /* How many nodes that fit are enough. */
 size_t cycle_feasible_wanted(const struct framework *f, size_t n_nodes);

@@ -6,6 +6,8 @@
 int allocation_parse(const struct jvalue *list, struct symbols *s, struct arena *a,
                      struct weighted_resources *ret, struct err *err)
 {
+	if (list && list->kind != JVALUE_ARRAY)
+		return err_set(err, ERR_INVALID, "resources: must be a list");
 	if (!list || !list->n) {
 		ret->n = 2;
 		ret->at = arena_array(a, struct weighted_resource, 2);

@@ -25,7 +25,7 @@ struct args {
 static int parse_shape(const struct jvalue *list, struct arena *a, struct args *args,
                        struct err *err)
 {
-	if (!list || !list->n)
+	if (!jvalue_is(list, JVALUE_ARRAY) || !list->n)
 		return err_set(err, ERR_INVALID,
 		               "scoringStrategy.requestedToCapacityRatio.shape: Required value: at "
 		               "least one point must be specified");
@@ -65,21 +65,34 @@ static int parse_strategy(const struct jvalue *v, struct symbols *s, struct aren
 	return r;
 }
 
+static bool is_list_of_texts(const struct jvalue *v)
+{
+	if (v && v->kind != JVALUE_ARRAY)
+		return false;
+	for (uint32_t i = 0; v && i < v->n; i++)
+		if (!jvalue_is(v->items[i], JVALUE_STRING))
+			return false;
+	return true;
+}
+
 static int parse_args(const struct jvalue *v, struct symbols *s, struct arena *a, const void **ret,
                       struct err *err)
 {
 	struct args *args = arena_new(a, struct args);
 	const struct jvalue *ignored = jvalue_get(v, "ignoredResources");
 	const struct jvalue *groups = jvalue_get(v, "ignoredResourceGroups");
+	*ret = args;
+	if (!is_list_of_texts(ignored) || !is_list_of_texts(groups))
+		return err_set(err, ERR_INVALID,
+		               "ignoredResources, ignoredResourceGroups: must be lists of strings");
 	args->n_ignored = ignored ? ignored->n : 0;
 	args->ignored = arena_array(a, uint32_t, args->n_ignored);
 	for (uint32_t i = 0; i < args->n_ignored; i++)
-		args->ignored[i] = symbols_get(s, jvalue_at(ignored, i)->str);
+		args->ignored[i] = symbols_get(s, ignored->items[i]->str);
 	args->n_groups = groups ? groups->n : 0;
 	args->groups = arena_array(a, const char *, args->n_groups);
 	for (uint32_t i = 0; i < args->n_groups; i++)
-		args->groups[i] = arena_printf(a, "%s/", jvalue_at(groups, i)->str);
-	*ret = args;
+		args->groups[i] = arena_printf(a, "%s/", groups->items[i]->str);
 	return parse_strategy(jvalue_get(v, "scoringStrategy"), s, a, args, err);
 }
 

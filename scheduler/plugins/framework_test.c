@@ -193,6 +193,9 @@ static void test_bad_configurations(void **state)
 	assert_refused("profiles: [{pluginConfig: [{name: InterPodAffinity, args: "
 	               "{hardPodAffinityWeight: 101}}]}]",
 	               "hardPodAffinityWeight");
+	assert_refused("profiles: [{pluginConfig: [{name: NodeResourcesFit, args: "
+	               "{ignoredResources: [1]}}]}]",
+	               "must be lists of strings");
 }
 
 static void test_adaptive_share(void **state)

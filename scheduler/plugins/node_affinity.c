@@ -15,7 +15,7 @@ struct args {
 static void compile_requirements(const struct jvalue *list, struct symbol_refs *r, bool names,
                                  struct requirement **ret, uint32_t *ret_n)
 {
-	*ret_n = list ? list->n : 0;
+	*ret_n = jvalue_is(list, JVALUE_ARRAY) ? list->n : 0;
 	*ret = arena_array(r->arena, struct requirement, *ret_n);
 	for (uint32_t i = 0; i < *ret_n; i++) {
 		const struct jvalue *one = jvalue_at(list, i), *values = jvalue_get(one, "values");
@@ -49,7 +49,7 @@ static int parse_args(const struct jvalue *v, struct symbols *s, struct arena *a
 	const struct jvalue *added = jvalue_get(v, "addedAffinity");
 	const struct jvalue *terms =
 	    jvalue_path(added, "requiredDuringSchedulingIgnoredDuringExecution.nodeSelectorTerms");
-	if (terms) {
+	if (jvalue_is(terms, JVALUE_ARRAY)) {
 		args->has_required = true;
 		args->required =
 		    (struct node_terms){terms->n, arena_array(a, struct node_term, terms->n)};
@@ -57,7 +57,7 @@ static int parse_args(const struct jvalue *v, struct symbols *s, struct arena *a
 			compile_term(jvalue_at(terms, i), &r, &args->required.at[i]);
 	}
 	terms = jvalue_get(added, "preferredDuringSchedulingIgnoredDuringExecution");
-	if (terms) {
+	if (jvalue_is(terms, JVALUE_ARRAY)) {
 		args->preferred =
 		    (struct node_terms){terms->n, arena_array(a, struct node_term, terms->n)};
 		for (uint32_t i = 0; i < terms->n; i++) {

@@ -61,6 +61,8 @@ static int parse_args(const struct jvalue *v, struct symbols *s, struct arena *a
 	const struct jvalue *list = jvalue_get(v, "defaultConstraints");
 	const char *type = jvalue_get_str(v, "defaultingType", "System");
 	*ret = args;
+	if (list && list->kind != JVALUE_ARRAY)
+		return err_set(err, ERR_INVALID, "defaultConstraints: must be a list");
 	args->system_defaults = !strcmp(type, "System");
 	if (!args->system_defaults && strcmp(type, "List") != 0)
 		return err_set(err, ERR_INVALID, "defaultingType: Unsupported value: \"%s\"", type);
