@@ -106,7 +106,8 @@ class Cluster:
             self.args.manager, '--kubeconfig', os.path.join(self.folder, 'controller-manager.conf'),
             '--root-ca-file', self.pki('ca.crt'), '--bind-address', '127.0.0.1',
             '--secure-port', str(ops), '--node-monitor-grace-period', '4s',
-            '--service-account-private-key-file', self.pki('sa.key'), *more])
+            '--service-account-private-key-file', self.pki('sa.key'),
+            '--concurrent-job-syncs', '3', '--controllers', '*', *more])
 
     def down(self):
         for p in reversed(self.running):
@@ -628,6 +629,20 @@ def case_aggregated_roles(c, node):
         r.get('resources') == ['things'] for r in c.call('GET', path + '/view')['rules'] or []))
 
 
+def case_metrics(c, node):
+    connection = http.client.HTTPSConnection('127.0.0.1', c.ops, timeout=10,
+                                             context=ssl._create_unverified_context())
+    connection.request('GET', '/metrics')
+    text = connection.getresponse().read().decode()
+    connection.close()
+    found = dict(line.rsplit(' ', 1) for line in text.split('\n') if line and line[0] != '#')
+    if not (float(found['workqueue_adds_total{name="deployment"}']) > 10 and
+            float(found['workqueue_depth{name="job"}']) == 0 and
+            float(found['workqueue_work_duration_seconds_count{name="job"}']) > 10 and
+            float(found['leader_election_master_status{name="kube-controller-manager"}']) == 1):
+        raise Failure(text)
+
+
 def case_a_silent_node(c, node):
     c.call('POST', APPS + '/deployments', deployment('s', 1))
     c.until('s', lambda: status_is(c, 's', availableReplicas=1))
@@ -646,7 +661,7 @@ CASES = [case_namespaces_are_furnished, case_a_ready_node_loses_its_taints, case
          case_endpoints, case_mirrored_endpoints, case_job, case_indexed_job, case_failing_job,
          case_suspended_job, case_ttl_after_finished, case_daemonset, case_statefulset,
          case_cronjob, case_disruption_budget,         case_token_secret, case_namespace,
-         case_aggregated_roles, case_a_silent_node]
+         case_aggregated_roles, case_metrics, case_a_silent_node]
 
 
 def arguments():

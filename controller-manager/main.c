@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* kube-controller-manager: the loops that make the cluster what its objects say. */
+#include <string.h>
+
 #include "common/base/log.h"
 #include "controller-manager/base/accounts.h"
 #include "controller-manager/base/manager.h"
@@ -32,6 +34,29 @@ static struct manager manager = {.o = {.root_ca_file = "",
                                        .use_accounts = true,
                                        .node_grace_ms = 50000,
                                        .terminated_pods = 12500}};
+/* Queues whose number of workers has a flag. */
+static struct {
+	const char *queue;
+	int64_t syncs;
+} concurrent[] = {
+    {"deployment"},
+    {"replicaset"},
+    {"endpoint"},
+    {"endpoint_slice"},
+    {"job"},
+    {"cronjob"},
+    {"daemonset"},
+    {"statefulset"},
+    {"namespace"},
+    {"serviceaccount_tokens_secret"},
+    {"garbage_collector_attempt_to_delete"},
+    {"ttl_jobs_to_delete"},
+};
+
+#define SYNCS(what, i)                                              \
+	FLAG_INT("concurrent-" what "-syncs", &concurrent[i].syncs, \
+	         "How many are worked on at a time; 0 for the default.")
+
 static flag_list wanted;
 static struct {
 	void *self;
@@ -51,6 +76,25 @@ static struct flag flags[] = {
                   "How long a node may give no sign of life before it counts as unknown."),
     FLAG_INT("terminated-pod-gc-threshold", &manager.o.terminated_pods,
              "How many pods that have ended are kept; 0 or less for all."),
+    SYNCS("deployment", 0),
+    SYNCS("replicaset", 1),
+    SYNCS("endpoint", 2),
+    SYNCS("service-endpoint", 3),
+    SYNCS("job", 4),
+    SYNCS("cron-job", 5),
+    SYNCS("daemonset", 6),
+    SYNCS("statefulset", 7),
+    SYNCS("namespace", 8),
+    SYNCS("serviceaccount-token", 9),
+    SYNCS("gc", 10),
+    SYNCS("ttl-after-finished", 11),
+    FLAG_NO_EFFECT("concurrent-rc-syncs"),
+    FLAG_NO_EFFECT("concurrent-resource-quota-syncs"),
+    FLAG_NO_EFFECT("concurrent-service-syncs"),
+    FLAG_NO_EFFECT("concurrent-horizontal-pod-autoscaler-syncs"),
+    FLAG_NO_EFFECT("concurrent-ephemeralvolume-syncs"),
+    FLAG_NO_EFFECT("concurrent-validating-admission-policy-status-syncs"),
+    FLAG_NO_EFFECT("mirroring-concurrent-service-endpoint-syncs"),
     FLAG_NO_EFFECT("allocate-node-cidrs"),
     FLAG_NO_EFFECT("cluster-cidr"),
     FLAG_NO_EFFECT("cluster-name"),
@@ -96,6 +140,17 @@ static void on_synced(void *arg)
 struct client *manager_client(struct manager *m, const char *account)
 {
 	return m->accounts ? accounts_client(m->accounts, account) : m->client;
+}
+
+struct workqueue *manager_queue(struct manager *m, const char *name, unsigned workers,
+                                workqueue_fn process, void *arg)
+{
+	for (size_t i = 0; i < ARRAY_LEN(concurrent); i++)
+		if (!strcmp(concurrent[i].queue, name) && concurrent[i].syncs > 0)
+			workers = (unsigned)MIN(concurrent[i].syncs, 1000);
+	struct workqueue *q = workqueue_new(m->loop, workers, process, arg);
+	workqueue_measure(q, m->component->daemon.metrics, name);
+	return q;
 }
 
 static int start(struct component *c, struct err *err)

@@ -10,7 +10,8 @@ struct workqueue_item {
 	bool dirty, busy;
 	unsigned requeues; /* failures in a row */
 	uint64_t due_ms, sequence;
-	size_t place; /* in the heap of waiting ones, from 1; 0: not there */
+	uint64_t dirty_ms, taken_ms; /* since when it waits, is in a hand */
+	size_t place;                /* in the heap of waiting ones, from 1; 0: not there */
 	char key[];
 };
 
@@ -59,6 +60,8 @@ static void make_ready(struct workqueue_core *q, struct workqueue_item *it)
 	if (it->dirty)
 		return;
 	it->dirty = true;
+	it->dirty_ms = q->now_ms;
+	q->adds++;
 	if (!it->busy)
 		*vec_push(&q->ready) = it;
 }
@@ -88,6 +91,8 @@ const char *workqueue_core_take(struct workqueue_core *q)
 	}
 	it->dirty = false;
 	it->busy = true;
+	it->taken_ms = q->now_ms;
+	q->waited_ms = q->now_ms - it->dirty_ms;
 	return it->key;
 }
 
@@ -97,6 +102,7 @@ void workqueue_core_done(struct workqueue_core *q, const char *key)
 	if (!it || !it->busy)
 		return;
 	it->busy = false;
+	q->worked_ms = q->now_ms - it->taken_ms;
 	if (it->dirty)
 		*vec_push(&q->ready) = it;
 	drop_if_idle(q, it);
@@ -182,6 +188,7 @@ void workqueue_core_add_rate_limited(struct workqueue_core *q, const char *key, 
 	struct workqueue_item *it = item_of(q, key);
 	uint64_t wait = it->requeues < 40 ? q->base_ms << it->requeues : q->max_ms;
 	it->requeues++;
+	q->retries++;
 	workqueue_core_add_after(q, key, now_ms, MIN(wait, q->max_ms));
 }
 

@@ -33,6 +33,10 @@ struct manager {
  * from `run` on. */
 struct client *manager_client(struct manager *m, const char *account);
 
+/* A queue with upstream's name in metrics; --concurrent-*-syncs goes before the number given. */
+struct workqueue *manager_queue(struct manager *m, const char *name, unsigned workers,
+                                workqueue_fn process, void *arg);
+
 struct controller {
 	const char *name; /* "replicaset-controller": for --controllers, events and logs */
 	void *(*make)(struct manager *m);

@@ -138,7 +138,7 @@ static void *make(struct manager *m)
 	if (!s)
 		abort();
 	s->client = manager_client(m, "clusterrole-aggregation-controller");
-	s->queue = workqueue_new(m->loop, WORKERS, process, s);
+	s->queue = manager_queue(m, "ClusterRoleAggregator", WORKERS, process, s);
 	s->roles = informers_get(m->informers, &roles_resource, NULL, NULL, NULL);
 	s->aggregated = informer_add_index(s->roles, "aggregated", index_aggregated);
 	informer_add_handler(s->roles,

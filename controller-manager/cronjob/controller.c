@@ -224,7 +224,7 @@ static void *make(struct manager *m)
 	s->m = m;
 	s->client = manager_client(m, "cronjob-controller");
 	s->recorder = recorder_new(m->client, controller_cronjob.name, NULL);
-	s->queue = workqueue_new(m->loop, WORKERS, process, s);
+	s->queue = manager_queue(m, "cronjob", WORKERS, process, s);
 	s->crons = informers_get(m->informers, &crons_resource, NULL, NULL, NULL);
 	s->jobs = informers_get(m->informers, &jobs_resource, NULL, NULL, NULL);
 	s->by_owner = informer_add_index(s->jobs, "owner", informer_index_owner);

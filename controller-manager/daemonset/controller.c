@@ -325,7 +325,7 @@ static void *make(struct manager *m)
 	struct daemonsets *s = heap_new(struct daemonsets);
 	pod_control_init(&s->control, m, "daemon-set-controller", controller_daemonset.name,
 	                 "apps/v1", "DaemonSet");
-	s->queue = workqueue_new(m->loop, WORKERS, process, s);
+	s->queue = manager_queue(m, "daemonset", WORKERS, process, s);
 	s->sets = informers_get(m->informers, &(struct client_resource){"apps", "v1", "daemonsets"},
 	                        NULL, NULL, NULL);
 	s->pods = informers_get(m->informers, &(struct client_resource){"", "v1", "pods"}, NULL,

@@ -421,7 +421,7 @@ static void *make(struct manager *m)
 	s->m = m;
 	s->client = manager_client(m, "deployment-controller");
 	s->recorder = recorder_new(m->client, controller_deployment.name, NULL);
-	s->queue = workqueue_new(m->loop, WORKERS, process, s);
+	s->queue = manager_queue(m, "deployment", WORKERS, process, s);
 	s->deployments = informers_get(
 	    m->informers, &(struct client_resource){"apps", "v1", "deployments"}, NULL, NULL, NULL);
 	s->sets = informers_get(m->informers, &sets_resource, NULL, NULL, NULL);

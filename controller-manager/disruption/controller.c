@@ -194,7 +194,7 @@ static void *make(struct manager *m)
 	struct disruption *s = heap_new(struct disruption);
 	s->client = manager_client(m, "disruption-controller");
 	s->recorder = recorder_new(m->client, "controllermanager", NULL);
-	s->queue = workqueue_new(m->loop, WORKERS, process, s);
+	s->queue = manager_queue(m, "disruption", WORKERS, process, s);
 	s->budgets = informers_get(m->informers, &budgets_resource, NULL, NULL, NULL);
 	s->pods = informers_get(m->informers, &(struct client_resource){"", "v1", "pods"}, NULL,
 	                        NULL, NULL);

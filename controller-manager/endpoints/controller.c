@@ -145,7 +145,7 @@ static void *make(struct manager *m)
 {
 	struct endpoints *s = heap_new(struct endpoints);
 	s->client = manager_client(m, "endpoint-controller");
-	s->queue = workqueue_new(m->loop, WORKERS, process, s);
+	s->queue = manager_queue(m, "endpoint", WORKERS, process, s);
 	s->services = informers_get(m->informers, &(struct client_resource){"", "v1", "services"},
 	                            NULL, NULL, NULL);
 	s->pods = informers_get(m->informers, &(struct client_resource){"", "v1", "pods"}, NULL,

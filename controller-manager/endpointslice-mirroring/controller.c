@@ -150,7 +150,7 @@ static void *make(struct manager *m)
 	struct mirrors *s = heap_new(struct mirrors);
 	s->m = m;
 	s->client = manager_client(m, "endpointslicemirroring-controller");
-	s->queue = workqueue_new(m->loop, WORKERS, process, s);
+	s->queue = manager_queue(m, "endpoint_slice_mirroring", WORKERS, process, s);
 	s->services = informers_get(m->informers, &(struct client_resource){"", "v1", "services"},
 	                            NULL, NULL, NULL);
 	s->endpoints = informers_get(m->informers, &(struct client_resource){"", "v1", "endpoints"},

@@ -247,7 +247,7 @@ static void *make(struct manager *m)
 		abort();
 	s->m = m;
 	s->client = manager_client(m, "endpointslice-controller");
-	s->queue = workqueue_new(m->loop, WORKERS, process, s);
+	s->queue = manager_queue(m, "endpoint_slice", WORKERS, process, s);
 	s->services = informers_get(m->informers, &(struct client_resource){"", "v1", "services"},
 	                            NULL, NULL, NULL);
 	s->pods = informers_get(m->informers, &(struct client_resource){"", "v1", "pods"}, NULL,

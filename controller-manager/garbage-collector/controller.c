@@ -371,7 +371,7 @@ static void *make(struct manager *m)
 		abort();
 	c->m = m;
 	c->client = manager_client(m, "generic-garbage-collector");
-	c->queue = workqueue_new(m->loop, WORKERS, process, c);
+	c->queue = manager_queue(m, "garbage_collector_attempt_to_delete", WORKERS, process, c);
 	c->graph.wake = on_wake;
 	c->graph.arg = c;
 	for (size_t i = 0; i < resource_n; i++)

@@ -439,8 +439,8 @@ static void *make(struct manager *m)
 {
 	struct jobs *s = heap_new(struct jobs);
 	pod_control_init(&s->control, m, "job-controller", controller_job.name, "batch/v1", "Job");
-	s->queue = workqueue_new(m->loop, WORKERS, process, s);
-	s->left = workqueue_new(m->loop, WORKERS, process_left, s);
+	s->queue = manager_queue(m, "job", WORKERS, process, s);
+	s->left = manager_queue(m, "job_orphan_pod", WORKERS, process_left, s);
 	s->jobs = informers_get(m->informers, &(struct client_resource){"batch", "v1", "jobs"},
 	                        NULL, NULL, NULL);
 	s->pods = informers_get(m->informers, &(struct client_resource){"", "v1", "pods"}, NULL,

@@ -272,7 +272,7 @@ static void *make(struct manager *m)
 		abort();
 	s->m = m;
 	s->client = manager_client(m, "namespace-controller");
-	s->queue = workqueue_new(m->loop, WORKERS, process, s);
+	s->queue = manager_queue(m, "namespace", WORKERS, process, s);
 	add_resources(s, true);
 	add_resources(s, false);
 	s->namespaces = informers_get(

@@ -193,7 +193,7 @@ static void *make(struct manager *m)
 	s->m = m;
 	s->client = manager_client(m, "node-controller");
 	s->recorder = recorder_new(m->client, "node-controller", NULL);
-	s->queue = workqueue_new(m->loop, WORKERS, process, s);
+	s->queue = manager_queue(m, "node_lifecycle_controller", WORKERS, process, s);
 	s->nodes = informers_get(m->informers, &nodes_resource, NULL, NULL, NULL);
 	s->leases = informers_get(m->informers,
 	                          &(struct client_resource){"coordination.k8s.io", "v1", "leases"},

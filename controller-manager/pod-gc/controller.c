@@ -133,7 +133,7 @@ static void *make(struct manager *m)
 		abort();
 	s->m = m;
 	s->client = manager_client(m, "pod-garbage-collector");
-	s->queue = workqueue_new(m->loop, WORKERS, process, s);
+	s->queue = manager_queue(m, "orphaned_pods_nodes", WORKERS, process, s);
 	s->nodes = informers_get(m->informers, &(struct client_resource){"", "v1", "nodes"}, NULL,
 	                         NULL, NULL);
 	s->pods = informers_get(m->informers, &(struct client_resource){"", "v1", "pods"}, NULL,

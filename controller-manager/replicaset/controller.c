@@ -162,7 +162,7 @@ static void *make(struct manager *m)
 	struct replicasets *s = heap_new(struct replicasets);
 	pod_control_init(&s->control, m, "replicaset-controller", controller_replicaset.name,
 	                 "apps/v1", "ReplicaSet");
-	s->queue = workqueue_new(m->loop, WORKERS, process, s);
+	s->queue = manager_queue(m, "replicaset", WORKERS, process, s);
 	s->sets = informers_get(
 	    m->informers, &(struct client_resource){"apps", "v1", "replicasets"}, NULL, NULL, NULL);
 	s->pods = informers_get(m->informers, &(struct client_resource){"", "v1", "pods"}, NULL,

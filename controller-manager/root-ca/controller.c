@@ -123,7 +123,7 @@ static void *make(struct manager *m)
 		abort();
 	p->ca = ca;
 	p->client = manager_client(m, "root-ca-cert-publisher");
-	p->queue = workqueue_new(m->loop, WORKERS, process, p);
+	p->queue = manager_queue(m, "root_ca_cert_publisher", WORKERS, process, p);
 	p->namespaces = informers_get(
 	    m->informers, &(struct client_resource){"", "v1", "namespaces"}, NULL, NULL, NULL);
 	p->maps = informers_get(m->informers, &maps_resource, NULL, NULL, "metadata.name=" NAME);

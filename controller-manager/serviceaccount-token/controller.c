@@ -200,7 +200,7 @@ static void *make(struct manager *m)
 		log_error(NULL, "The root CA could not be read; tokens come without it",
 		          LOG_STR("file", m->o.root_ca_file));
 	s->client = m->client;
-	s->queue = workqueue_new(m->loop, WORKERS, process, s);
+	s->queue = manager_queue(m, "serviceaccount_tokens_secret", WORKERS, process, s);
 	s->secrets =
 	    informers_get(m->informers, &secrets_resource, NULL, NULL, "type=" TOKEN_SECRET_TYPE);
 	s->accounts = informers_get(

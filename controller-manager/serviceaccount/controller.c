@@ -56,7 +56,7 @@ static void *make(struct manager *m)
 	if (!s)
 		abort();
 	s->client = manager_client(m, "service-account-controller");
-	s->queue = workqueue_new(m->loop, WORKERS, process, s);
+	s->queue = manager_queue(m, "serviceaccount", WORKERS, process, s);
 	s->namespaces = informers_get(
 	    m->informers, &(struct client_resource){"", "v1", "namespaces"}, NULL, NULL, NULL);
 	s->accounts =

@@ -387,7 +387,7 @@ static void *make(struct manager *m)
 	struct statefulsets *s = heap_new(struct statefulsets);
 	pod_control_init(&s->control, m, "statefulset-controller", controller_statefulset.name,
 	                 "apps/v1", "StatefulSet");
-	s->queue = workqueue_new(m->loop, WORKERS, process, s);
+	s->queue = manager_queue(m, "statefulset", WORKERS, process, s);
 	s->sets =
 	    informers_get(m->informers, &(struct client_resource){"apps", "v1", "statefulsets"},
 	                  NULL, NULL, NULL);

@@ -102,7 +102,7 @@ static void *make(struct manager *m)
 	map_init(&s->since, 0);
 	s->client = manager_client(m, "node-controller");
 	s->recorder = recorder_new(m->client, "taint-eviction-controller", NULL);
-	s->queue = workqueue_new(m->loop, WORKERS, process, s);
+	s->queue = manager_queue(m, "noexec_taint_pod", WORKERS, process, s);
 	s->nodes = informers_get(m->informers, &(struct client_resource){"", "v1", "nodes"}, NULL,
 	                         NULL, NULL);
 	s->pods = informers_get(m->informers, &(struct client_resource){"", "v1", "pods"}, NULL,

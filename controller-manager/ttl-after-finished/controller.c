@@ -58,7 +58,7 @@ static void *make(struct manager *m)
 {
 	struct ttl *s = heap_new(struct ttl);
 	s->client = manager_client(m, "ttl-after-finished-controller");
-	s->queue = workqueue_new(m->loop, WORKERS, process, s);
+	s->queue = manager_queue(m, "ttl_jobs_to_delete", WORKERS, process, s);
 	s->jobs = informers_get(m->informers, &jobs_resource, NULL, NULL, NULL);
 	informer_add_handler(s->jobs, &(struct informer_handler){on_job, on_job_update, NULL, s});
 	return s;
