@@ -168,8 +168,8 @@ class Node(threading.Thread):
             'name': 'n1', 'labels': {'topology.kubernetes.io/zone': 'z1'}}})
         self.heartbeat()
 
-    def heartbeat(self):
-        self.c.call('PATCH', '/api/v1/nodes/n1/status', {'status': {'conditions': [
+    def heartbeat(self, name='n1'):
+        self.c.call('PATCH', '/api/v1/nodes/%s/status' % name, {'status': {'conditions': [
             {'type': 'Ready', 'status': 'True', 'reason': 'KubeletReady',
              'lastHeartbeatTime': self.now(), 'lastTransitionTime': self.now()}]}}, STRATEGIC)
 
@@ -643,17 +643,25 @@ def case_metrics(c, node):
         raise Failure(text)
 
 
+def taints(c, node):
+    return {(t['key'][19:], t['effect']) for t in c.call('GET', '/api/v1/nodes/' + node)[
+        'spec'].get('taints', [])}
+
+
 def case_a_silent_node(c, node):
     c.call('POST', APPS + '/deployments', deployment('s', 1))
     c.until('s', lambda: status_is(c, 's', availableReplicas=1))
     node.alive = False
-    c.until('the taints', lambda: {
-        (t['key'], t['effect']) for t in c.call('GET', '/api/v1/nodes/n1')['spec']['taints']} == {
-            ('node.kubernetes.io/unreachable', 'NoSchedule'),
-            ('node.kubernetes.io/unreachable', 'NoExecute')})
+    c.until('the taint of the only node, which is not given up',
+            lambda: taints(c, 'n1') == {('unreachable', 'NoSchedule')})
     c.until('s is not available', lambda: status_is(c, 's', availableReplicas=0))
+    c.call('POST', '/api/v1/nodes', {'metadata': {'name': 'n2'}})
+    node.heartbeat('n2')
+    c.until('with another one that is ready it is', lambda: node.heartbeat('n2') or taints(
+        c, 'n1') == {('unreachable', 'NoSchedule'), ('unreachable', 'NoExecute')})
     node.alive = True
-    c.until('no taints', lambda: 'taints' not in c.call('GET', '/api/v1/nodes/n1')['spec'])
+    c.until('no taints', lambda: taints(c, 'n1') == set())
+    c.call('DELETE', '/api/v1/nodes/n2')
 
 
 CASES = [case_namespaces_are_furnished, case_a_ready_node_loses_its_taints, case_deployment,

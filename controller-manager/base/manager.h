@@ -17,7 +17,10 @@ struct manager_options {
 	const char *account_key_file; /* signs the tokens of Secrets; "": they are not filled */
 	bool use_accounts;            /* each controller writes as a service account of its own */
 	int64_t node_grace_ms;        /* without a sign of life a node is Unknown after this */
-	int64_t terminated_pods;      /* as many that have ended are kept; <= 0: all */
+	/* How fast nodes are given up; see node-lifecycle/plan/zones.h. */
+	double eviction_rate, secondary_eviction_rate, unhealthy_threshold;
+	int64_t large_cluster;
+	int64_t terminated_pods; /* as many that have ended are kept; <= 0: all */
 };
 
 struct manager {

@@ -2,12 +2,15 @@
 /* The shell of the node lifecycle controller: nodes and their leases in; taints, Unknown conditions
  * and pods that are not ready any more out. */
 #include "common/base/clock.h"
+#include "common/base/heap.h"
 #include "common/base/log.h"
 #include "common/client/meta_peek.h"
 #include "common/codec/rfc3339.h"
 #include "controller-manager/base/manager.h"
 #include "controller-manager/base/work.h"
 #include "controller-manager/node-lifecycle/plan/plan.h"
+#include "controller-manager/node-lifecycle/plan/zones.h"
+#include "proto/meta_labels.h"
 #include "proto/schema_messages.h"
 
 enum { WORKERS = 8 };
@@ -17,6 +20,15 @@ struct node_health {
 	uint64_t alive_ms; /* when a sign of life came, on this machine's clock */
 	uint64_t heartbeat;
 	enum { UNSEEN, SEEN_READY, SEEN_NOT_READY } last;
+	char *zone; /* "region/zone" */
+	bool ready;
+};
+
+/* The nodes of a zone, and when the next one may be given up. */
+struct zone {
+	struct zone_count count;
+	double rate;
+	uint64_t next_ms;
 };
 
 struct lifecycle {
@@ -27,6 +39,8 @@ struct lifecycle {
 	struct workqueue *queue;
 	struct recorder *recorder;
 	struct map health; /* node -> struct node_health */
+	struct map zones;  /* "region/zone" -> struct zone */
+	bool disrupted;    /* no zone has a ready node */
 };
 
 static const struct client_resource nodes_resource = {"", "v1", "nodes"};
@@ -35,13 +49,125 @@ static struct node_health *health_of(struct lifecycle *s, const char *node)
 {
 	struct node_health *h = map_get_str(&s->health, node);
 	if (!h) {
-		h = calloc(1, sizeof(*h));
-		if (!h)
-			abort();
+		h = heap_new(struct node_health);
+		h->zone = heap_strdup("");
 		h->alive_ms = loop_now_ms(s->m->loop);
 		map_put_str(&s->health, node, h);
 	}
 	return h;
+}
+
+static void health_free(struct node_health *h)
+{
+	if (h)
+		free(h->zone);
+	free(h);
+}
+
+/* --- zones --- */
+
+static struct zone *zone_of(struct lifecycle *s, const char *name)
+{
+	struct zone *z = map_get_str(&s->zones, name);
+	if (!z) {
+		z = heap_new(struct zone);
+		map_put_str(&s->zones, name, z);
+	}
+	return z;
+}
+
+static void count_nodes(struct lifecycle *s)
+{
+	MAP_FOREACH (&s->zones, it)
+		((struct zone *)it->value)->count = (struct zone_count){0};
+	MAP_FOREACH (&s->health, it) {
+		const struct node_health *h = it->value;
+		struct zone *z = zone_of(s, h->zone);
+		z->count.ready += h->ready;
+		z->count.not_ready += !h->ready;
+	}
+	MAP_FOREACH (&s->zones, it) {
+		const struct zone *z = it->value;
+		if (!z->count.ready && !z->count.not_ready)
+			free(map_del(&s->zones, slice_of(it->key, it->key_len)));
+	}
+}
+
+/* Nodes that wait, or that were given up too soon. When the disruption of all is over, the others
+ * get the time to show that they live. */
+static void look_again(struct lifecycle *s, bool recovered)
+{
+	MAP_FOREACH (&s->health, it) {
+		struct node_health *h = it->value;
+		if (recovered)
+			h->alive_ms = loop_now_ms(s->m->loop);
+		if (!h->ready)
+			workqueue_add(s->queue, it->key);
+	}
+}
+
+/* A node has come, gone or changed: how fast may others be given up? */
+static void judge_zones(struct lifecycle *s)
+{
+	const struct zone_rates rates = {s->m->o.eviction_rate, s->m->o.secondary_eviction_rate,
+	                                 s->m->o.unhealthy_threshold,
+	                                 (size_t)MAX(s->m->o.large_cluster, 0)};
+	count_nodes(s);
+	size_t n = s->zones.n, i = 0;
+	struct zone_count *counts = heap_zalloc(n * sizeof(*counts));
+	double *per_second = heap_zalloc(n * sizeof(*per_second));
+	MAP_FOREACH (&s->zones, it)
+		counts[i++] = ((struct zone *)it->value)->count;
+	bool disrupted = n && zones_plan(counts, n, &rates, per_second), changed;
+	changed = disrupted != s->disrupted;
+	i = 0;
+	MAP_FOREACH (&s->zones, it) {
+		struct zone *z = it->value;
+		changed |= z->rate != per_second[i];
+		z->rate = per_second[i++];
+	}
+	free(counts);
+	free(per_second);
+	if (disrupted && !s->disrupted)
+		log_info("No node is ready: nothing is evicted until one is");
+	bool recovered = s->disrupted && !disrupted;
+	s->disrupted = disrupted;
+	if (changed)
+		look_again(s, recovered);
+}
+
+/* May this node be given up now? If not, when to ask again (0: when its zone changes). */
+static enum node_eviction may_evict(struct lifecycle *s, const struct node_health *h,
+                                    uint64_t *ret_wait_ms)
+{
+	struct zone *z = zone_of(s, h->zone);
+	uint64_t now_ms = loop_now_ms(s->m->loop);
+	*ret_wait_ms = 0;
+	if (s->disrupted)
+		return NODE_EVICT_NEVER;
+	if (z->rate <= 0)
+		return NODE_EVICT_LATER;
+	if (now_ms < z->next_ms) {
+		*ret_wait_ms = z->next_ms - now_ms;
+		return NODE_EVICT_LATER;
+	}
+	z->next_ms = now_ms + (uint64_t)(1000 / z->rate);
+	return NODE_EVICT;
+}
+
+static void set_zone(struct lifecycle *s, struct node_health *h, const CoreV1__Node *node,
+                     bool ready)
+{
+	_cleanup_buf_ struct buf name = BUF_INIT;
+	const char *region = meta_label(node->metadata, "topology.kubernetes.io/region");
+	const char *zone = meta_label(node->metadata, "topology.kubernetes.io/zone");
+	buf_printf(&name, "%s/%s", region ? region : "", zone ? zone : "");
+	if (h->ready == ready && !strcmp(h->zone, (const char *)name.data))
+		return;
+	free(h->zone);
+	h->zone = buf_steal_str(&name);
+	h->ready = ready;
+	judge_zones(s);
 }
 
 /* The newest heartbeat in the node's status, in seconds. */
@@ -125,7 +251,8 @@ static void process(struct workqueue *q, const char *key, void *arg)
 	CoreV1__Node *node =
 	    o ? (CoreV1__Node *)informer_object_decode(o, &core_v1__node_schema, &a) : NULL;
 	if (!node) {
-		free(map_del_str(&s->health, key));
+		health_free(map_del_str(&s->health, key));
+		judge_zones(s);
 		workqueue_done(q, key);
 		return;
 	}
@@ -137,10 +264,20 @@ static void process(struct workqueue *q, const char *key, void *arg)
 	}
 	struct node_input in = {.node = node,
 	                        .silent = now_ms - h->alive_ms >= grace_ms,
-	                        .now_s = clock_real_ns() / 1000000000};
+	                        .now_s = clock_real_ns() / 1000000000,
+	                        .eviction = NODE_EVICT_LATER};
 	struct node_plan plan;
 	struct work *w = work_begin(q, key);
 	node_plan(&in, &a, &plan);
+	set_zone(s, h, node, plan.ready);
+	/* The conditions are written first; the taints follow when they are seen. */
+	if (!plan.status_differs && (plan.deferred || s->disrupted)) {
+		uint64_t wait_ms;
+		in.eviction = may_evict(s, h, &wait_ms);
+		node_plan(&in, &a, &plan);
+		if (wait_ms)
+			workqueue_add_after(q, key, wait_ms);
+	}
 	write_node(s, w, node, &plan);
 	if (!plan.ready && h->last != SEEN_NOT_READY)
 		on_not_ready(s, w, o);
@@ -187,9 +324,7 @@ static void on_lease_update(const struct informer_object *old, const struct info
 
 static void *make(struct manager *m)
 {
-	struct lifecycle *s = calloc(1, sizeof(*s));
-	if (!s)
-		abort();
+	struct lifecycle *s = heap_new(struct lifecycle);
 	s->m = m;
 	s->client = manager_client(m, "node-controller");
 	s->recorder = recorder_new(m->client, "node-controller", NULL);
@@ -208,9 +343,26 @@ static void *make(struct manager *m)
 	return s;
 }
 
+/* Zones are judged by all nodes, not by those that were looked at first. */
+static void first_look(const struct informer_object *o, void *arg)
+{
+	struct lifecycle *s = arg;
+	_cleanup_arena_ struct arena a = {0};
+	const CoreV1__Node *node =
+	    (CoreV1__Node *)informer_object_decode(o, &core_v1__node_schema, &a);
+	struct node_plan plan;
+	if (!node)
+		return;
+	node_plan(&(struct node_input){.node = node, .eviction = NODE_EVICT_LATER}, &a, &plan);
+	set_zone(s, health_of(s, o->key), node, plan.ready);
+}
+
 static void run(void *self)
 {
-	workqueue_start(((struct lifecycle *)self)->queue);
+	struct lifecycle *s = self;
+	informer_each(s->nodes, first_look, s);
+	judge_zones(s);
+	workqueue_start(s->queue);
 }
 
 static void free_self(void *self)
@@ -218,8 +370,11 @@ static void free_self(void *self)
 	struct lifecycle *s = self;
 	recorder_free(s->recorder);
 	MAP_FOREACH (&s->health, it)
-		free(it->value);
+		health_free(it->value);
 	map_deinit(&s->health);
+	MAP_FOREACH (&s->zones, it)
+		free(it->value);
+	map_deinit(&s->zones);
 	workqueue_free(s->queue);
 	free(s);
 }

@@ -142,8 +142,12 @@ static void plan_taints(struct planner *p)
 	bool not_ready = has_status(ready, "False"), unreachable = has_status(ready, "Unknown");
 	set_taint(p, KEY("not-ready"), NO_SCHEDULE, not_ready);
 	set_taint(p, KEY("unreachable"), NO_SCHEDULE, unreachable);
-	set_taint(p, KEY("not-ready"), NO_EXECUTE, not_ready);
-	set_taint(p, KEY("unreachable"), NO_EXECUTE, unreachable);
+	bool has = find_taint(s, KEY("not-ready"), NO_EXECUTE) < s->n_taints ||
+	           find_taint(s, KEY("unreachable"), NO_EXECUTE) < s->n_taints;
+	bool evict = p->in->eviction == NODE_EVICT || (p->in->eviction == NODE_EVICT_LATER && has);
+	p->out->deferred = (not_ready || unreachable) && !evict;
+	set_taint(p, KEY("not-ready"), NO_EXECUTE, not_ready && evict);
+	set_taint(p, KEY("unreachable"), NO_EXECUTE, unreachable && evict);
 }
 
 void node_plan(const struct node_input *in, struct arena *a, struct node_plan *ret)

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "controller-manager/node-lifecycle/plan/plan.h"
+#include "controller-manager/node-lifecycle/plan/zones.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -114,9 +115,62 @@ static void test_silent(void **state)
 	assert_false(w->plan.taints_differ);
 }
 
+/* What each kind of eviction makes of a node that is not ready. */
+static void test_eviction(void **state)
+{
+	struct world *w = *state;
+	struct node_input in = {.node = w->node, .eviction = NODE_EVICT_LATER};
+	add_condition(w, "Ready", "False");
+	node_plan(&in, &w->a, &w->plan);
+	assert_true(w->plan.deferred);
+	assert_int_equal(w->plan.spec->n_taints, 1);
+	assert_string_equal(w->plan.spec->taints[0]->effect, "NoSchedule");
+	in.eviction = NODE_EVICT;
+	node_plan(&in, &w->a, &w->plan);
+	assert_false(w->plan.deferred);
+	assert_int_equal(w->plan.spec->n_taints, 2);
+	/* One that was given up stays so, and changes its reason without waiting. */
+	add_taint(w, "node.kubernetes.io/unreachable", "NoExecute");
+	in.eviction = NODE_EVICT_LATER;
+	node_plan(&in, &w->a, &w->plan);
+	assert_false(w->plan.deferred);
+	assert_string_equal(w->plan.spec->taints[1]->key, "node.kubernetes.io/not-ready");
+	assert_string_equal(w->plan.spec->taints[1]->effect, "NoExecute");
+	assert_int_equal(w->plan.spec->n_taints, 2);
+	in.eviction = NODE_EVICT_NEVER;
+	node_plan(&in, &w->a, &w->plan);
+	assert_true(w->plan.deferred);
+	assert_int_equal(w->plan.spec->n_taints, 1);
+}
+
+static void test_zones(void **state)
+{
+	static const struct zone_rates rates = {0.1, 0.01, 0.55, 50};
+	static const struct {
+		struct zone_count zones[3];
+		double want[3];
+		bool disrupted;
+	} cases[] = {
+	    {{{5, 0}, {3, 2}, {1, 0}}, {0.1, 0.1, 0.1}, false},
+	    {{{1, 2}, {5, 0}, {5, 0}}, {0.1, 0.1, 0.1}, false},    /* few nodes */
+	    {{{4, 6}, {5, 0}, {5, 0}}, {0, 0.1, 0.1}, false},      /* unhealthy and small */
+	    {{{40, 60}, {5, 0}, {5, 0}}, {0.01, 0.1, 0.1}, false}, /* and large */
+	    {{{0, 6}, {5, 0}, {0, 1}}, {0.1, 0.1, 0.1}, false},    /* zones that are lost */
+	    {{{0, 6}, {0, 1}, {0, 100}}, {0, 0, 0}, true},         /* all are */
+	};
+	for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++) {
+		double got[3];
+		assert_int_equal(zones_plan(cases[i].zones, 3, &rates, got), cases[i].disrupted);
+		for (size_t k = 0; k < 3; k++)
+			assert_true(got[k] == cases[i].want[k]);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+	    cmocka_unit_test_setup_teardown(test_eviction, set_up, tear_down),
+	    cmocka_unit_test(test_zones),
 	    cmocka_unit_test_setup_teardown(test_ready, set_up, tear_down),
 	    cmocka_unit_test_setup_teardown(test_not_ready, set_up, tear_down),
 	    cmocka_unit_test_setup_teardown(test_silent, set_up, tear_down),
