@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "kube-proxy/kernel/affinity.h"
 
+#include <endian.h>
 #include <linux/netfilter/nf_tables.h>
 #include <linux/netfilter/nfnetlink.h>
 
@@ -33,25 +34,40 @@ static bool is_stale(const struct forgetter *f, const struct frontend *fe, const
 	return false;
 }
 
-static void on_entry(struct forgetter *f, struct slice attrs)
+struct reader {
+	enum family family;
+	affinity_list *out;
+};
+
+static uint64_t milliseconds(struct slice attr)
 {
-	enum family family = f->plan->family;
+	uint64_t v = 0;
+	if (attr.len == sizeof(v))
+		memcpy(&v, attr.data, sizeof(v));
+	return be64toh(v);
+}
+
+/* An entry of another shape is one of another version of this table. */
+static void read_entry(struct reader *r, struct slice attrs)
+{
 	struct slice key = nl_find(nl_find(attrs, NFTA_SET_ELEM_KEY), NFTA_DATA_VALUE);
 	struct slice value = nl_find(nl_find(attrs, NFTA_SET_ELEM_DATA), NFTA_DATA_VALUE);
-	struct element e = {.set = SET_AFFINITY};
-	if (key.len != element_key_words(family, SET_AFFINITY) * 4 ||
-	    value.len != element_value_words(family, SET_AFFINITY) * 4)
+	struct affinity_entry e = {
+	    .element.set = SET_AFFINITY,
+	    .timeout_ms = milliseconds(nl_find(attrs, NFTA_SET_ELEM_TIMEOUT)),
+	    .expires_ms = milliseconds(nl_find(attrs, NFTA_SET_ELEM_EXPIRATION)),
+	};
+	if (key.len != element_key_words(r->family, SET_AFFINITY) * 4 ||
+	    value.len != element_value_words(r->family, SET_AFFINITY) * 4 || !e.timeout_ms ||
+	    e.expires_ms > e.timeout_ms)
 		return;
-	memcpy(e.key, key.data, key.len);
-	memcpy(e.value, value.data, value.len);
-	struct frontend fe = frontend_of_words(family, e.key + addr_words(family), false);
-	struct backend b = backend_of_words(family, e.value);
-	if (is_stale(f, &fe, &b))
-		*vec_push(&f->stale) = e;
+	memcpy(e.element.key, key.data, key.len);
+	memcpy(e.element.value, value.data, value.len);
+	*vec_push(r->out) = e;
 }
 
 /* One message of the dump: a list of entries. */
-static void on_entries(const struct nlmsghdr *h, void *arg)
+static void read_entries(const struct nlmsghdr *h, void *arg)
 {
 	struct slice list = nl_find(nl_attrs(h), NFTA_SET_ELEM_LIST_ELEMENTS);
 	struct nlattr a;
@@ -59,22 +75,37 @@ static void on_entries(const struct nlmsghdr *h, void *arg)
 		memcpy(&a, list.data, sizeof(a));
 		if (a.nla_len < sizeof(a) || a.nla_len > list.len)
 			break;
-		on_entry(arg, slice_of(list.data + sizeof(a), a.nla_len - sizeof(a)));
+		read_entry(arg, slice_of(list.data + sizeof(a), a.nla_len - sizeof(a)));
 		list = slice_skip(list, (a.nla_len + 3u) & ~3u);
 	}
 }
 
-static int dump(struct netlink *nl, struct forgetter *f, struct err *err)
+int affinity_read(struct netlink *nl, enum family f, affinity_list *out, struct err *err)
 {
 	_cleanup_buf_ struct buf b = BUF_INIT;
+	struct reader reader = {f, out};
 	uint32_t seq = nl->seq++;
 	size_t m = nl_begin(&b, NFNL_SUBSYS_NFTABLES << 8 | NFT_MSG_GETSETELEM, NLM_F_DUMP,
-	                    family_number(f->plan->family), 0, seq);
+	                    family_number(f), 0, seq);
 	nl_str(&b, NFTA_SET_ELEM_LIST_TABLE, TABLE_NAME);
 	nl_str(&b, NFTA_SET_ELEM_LIST_SET, set_infos[SET_AFFINITY].name);
 	nl_end(&b, m);
 	int r = netlink_send(nl, buf_view(&b), err);
-	return r ? r : netlink_wait(nl, seq, seq, on_entries, f, "affinity", err);
+	if (!r)
+		r = netlink_wait(nl, seq, seq, read_entries, &reader, "affinity", err);
+	return r == -ERR_NOT_FOUND ? 0 : r;
+}
+
+static void find_stale(struct forgetter *f, const affinity_list *all)
+{
+	enum family family = f->plan->family;
+	VEC_FOREACH (all, it) {
+		const struct element *e = &it->element;
+		struct frontend fe = frontend_of_words(family, e->key + addr_words(family), false);
+		struct backend b = backend_of_words(family, e->value);
+		if (is_stale(f, &fe, &b))
+			*vec_push(&f->stale) = *e;
+	}
 }
 
 static int delete_entries(struct netlink *nl, enum family f, const element_list *l, struct err *err)
@@ -107,16 +138,19 @@ int affinity_forget(struct netlink *nl, const struct proxy_plan *p, size_t *ret_
                     struct err *err)
 {
 	struct forgetter f = {.plan = p};
+	affinity_list all = {0};
 	bool sticky = false;
 	int r = 0;
 	*ret_deleted = 0;
 	VEC_FOREACH (&p->flows, s)
 		sticky |= s->sticky;
-	if (!sticky || p->replace)
+	if (!sticky)
 		return 0;
-	r = dump(nl, &f, err);
+	r = affinity_read(nl, p->family, &all, err);
+	find_stale(&f, &all);
 	if (!r)
 		r = delete_all(nl, p->family, &f.stale, ret_deleted, err);
+	vec_deinit(&all);
 	vec_deinit(&f.stale);
 	return r;
 }

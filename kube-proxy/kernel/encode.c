@@ -271,6 +271,30 @@ static void put_elements(struct transaction *t, const element_list *l, bool addi
 	vec_deinit(&order);
 }
 
+void encode_affinity(struct transaction *t, const affinity_list *l)
+{
+	struct buf *b = &t->bytes;
+	for (size_t i = 0; i < l->n;) {
+		size_t m = begin(t, NFT_MSG_NEWSETELEM, NLM_F_CREATE);
+		nl_str(b, NFTA_SET_ELEM_LIST_TABLE, TABLE_NAME);
+		nl_str(b, NFTA_SET_ELEM_LIST_SET, set_infos[SET_AFFINITY].name);
+		size_t list = nl_nest(b, NFTA_SET_ELEM_LIST_ELEMENTS);
+		for (; i < l->n && b->len - list < NL_NEST_MAX; i++) {
+			const struct affinity_entry *e = &l->at[i];
+			size_t nest = nl_nest(b, NFTA_LIST_ELEM);
+			put_words(b, NFTA_SET_ELEM_KEY, e->element.key,
+			          element_key_words(family_of(t), SET_AFFINITY));
+			put_words(b, NFTA_SET_ELEM_DATA, e->element.value,
+			          element_value_words(family_of(t), SET_AFFINITY));
+			nl_be64(b, NFTA_SET_ELEM_TIMEOUT, e->timeout_ms);
+			nl_be64(b, NFTA_SET_ELEM_EXPIRATION, e->expires_ms);
+			nl_nest_end(b, nest);
+		}
+		nl_nest_end(b, list);
+		nl_end(b, m);
+	}
+}
+
 void encode_delete_elements(struct transaction *t, const element_list *l)
 {
 	put_elements(t, l, false);

@@ -22,6 +22,15 @@ uint8_t family_number(enum family f);
 
 void encode_delete_table(struct transaction *t);
 void encode_plan(struct transaction *t, const struct layout_config *c, const struct proxy_plan *p);
+/* An entry of the set `affinity`, with its time to live. */
+struct affinity_entry {
+	struct element element;
+	uint64_t timeout_ms, expires_ms; /* in all, and left */
+};
+typedef VEC(struct affinity_entry) affinity_list;
+
+/* Into a table that is made anew in the same transaction. */
+void encode_affinity(struct transaction *t, const affinity_list *l);
 void encode_delete_elements(struct transaction *t, const element_list *l);
 /* The expressions of a rule: the attribute NFTA_RULE_EXPRESSIONS. */
 void encode_expressions(struct buf *b, enum family f, const struct rule *r);

@@ -461,6 +461,10 @@ def test_affinity(w):
     at_node = ask(w.client, NODE4, 30080)[0]
     assert asks(25, w.client, NODE4, 30080) == {at_node}
     assert asks(1, w.client, '10.96.0.10', 80, source=CLIENT4) == {first}
+    # A table that is made anew still knows them.
+    w.tool('reset')
+    w.tool.script('# again')
+    assert asks(25, w.client, '10.96.0.10', 80) == {first}
     # Other clients spread.
     with Inside(w.client):
         for i in range(20):

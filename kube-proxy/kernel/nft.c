@@ -6,6 +6,7 @@
 #include <linux/netfilter/nf_tables.h>
 #include <linux/netfilter/nfnetlink.h>
 
+#include "kube-proxy/kernel/affinity.h"
 #include "kube-proxy/kernel/encode.h"
 
 static bool is_empty(const struct proxy_plan *p)
@@ -13,15 +14,34 @@ static bool is_empty(const struct proxy_plan *p)
 	return !p->replace && !p->chains_add.n && !p->dels.n && !p->adds.n && !p->chains_del.n;
 }
 
+static int apply(struct netlink *nl, const struct layout_config *c, const struct proxy_plan *p,
+                 const affinity_list *kept, struct err *err)
+{
+	struct transaction t;
+	transaction_begin(&t, p->family, nl->seq);
+	encode_plan(&t, c, p);
+	encode_affinity(&t, kept);
+	return transaction_commit(&t, nl, err);
+}
+
+/* Clients stay with their endpoints when a table is made anew. A table without them is better than
+ * none. */
 int nft_apply(struct netlink *nl, const struct layout_config *c, const struct proxy_plan *p,
               struct err *err)
 {
-	struct transaction t;
+	affinity_list kept = {0};
 	if (is_empty(p))
 		return 0;
-	transaction_begin(&t, p->family, nl->seq);
-	encode_plan(&t, c, p);
-	return transaction_commit(&t, nl, err);
+	if (p->replace && affinity_read(nl, p->family, &kept, NULL))
+		vec_clear(&kept);
+	kept.n = MIN(kept.n, (size_t)AFFINITY_KEEP_MAX);
+	int r = apply(nl, c, p, &kept, err);
+	if (r && kept.n) {
+		vec_clear(&kept);
+		r = apply(nl, c, p, &kept, err);
+	}
+	vec_deinit(&kept);
+	return r;
 }
 
 int nft_cleanup(struct netlink *nl, enum family f, struct err *err)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
-/* kube-proxy's tables in nf_tables, written by netlink, never read back. One call of nft_apply is
- * one transaction: the kernel takes all of it or nothing. */
+/* kube-proxy's tables in nf_tables, written by netlink; rules are never read back. One call of
+ * nft_apply is one transaction: the kernel takes all of it or nothing. */
 #include "kube-proxy/core/state.h"
 #include "kube-proxy/kernel/netlink.h"
 
