@@ -602,13 +602,15 @@ def test_replacing_loses_nothing(w):
     threads = [threading.Thread(target=knock) for _ in range(3)]
     for t in threads:
         t.start()
-    for i in range(30):
+    i = 0
+    while i < 20 or count[0] <= 50:  # a loaded machine is slow to connect
+        i += 1
         w.tool('reset')
         w.endpoints(*[f'10.244.{k}.2@n1' for k in (1, 2, 3) if k != i % 3 + 1])
     stop.set()
     for t in threads:
         t.join()
-    assert not failures and count[0] > 50, (failures[:3], count)
+    assert not failures, (failures[:3], count)
 
 
 def test_refused(w):
