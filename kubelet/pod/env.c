@@ -2,11 +2,20 @@
 #include "kubelet/pod/env.h"
 
 #include <ctype.h>
+#include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
+#include "kubelet/objects.h"
+#include "kubelet/pod/env_file.h"
 #include "kubelet/pod/field_ref.h"
+#include "kubelet/volume/volume.h"
 #include "proto/schema_messages.h"
+
+enum { FILE_BYTES_MAX = 64 << 10 };
 
 static void env_set(struct env *e, struct arena *a, const char *name, const char *value)
 {
@@ -226,6 +235,54 @@ static enum object_state secret_key(struct builder *b, const CoreV1__SecretKeySe
 	return OBJECT_FAILED;
 }
 
+/* A regular file of a volume, not larger than FILE_BYTES_MAX. */
+static int read_volume_file(const char *dir, const char *path, struct arena *a, struct slice *ret,
+                            struct err *err)
+{
+	struct stat st;
+	int fd = volume_open_beneath(dir, path, O_RDONLY | O_NONBLOCK);
+	if (fd < 0)
+		return err_set(err, ERR_NOT_FOUND, "open %s: %s", path, strerror(errno));
+	if (fstat(fd, &st) || !S_ISREG(st.st_mode) || st.st_size > FILE_BYTES_MAX) {
+		close(fd);
+		return err_set(err, ERR_INVALID, "%s is not a file of at most %d bytes", path,
+		               FILE_BYTES_MAX);
+	}
+	uint8_t *text = arena_alloc(a, (size_t)st.st_size + 1);
+	ssize_t n = read(fd, text, (size_t)st.st_size);
+	close(fd);
+	*ret = slice_of(text, n > 0 ? (size_t)n : 0);
+	return n < 0 ? err_set(err, ERR_IO, "read %s: %s", path, strerror(errno)) : 0;
+}
+
+static enum object_state file_key(struct builder *b, const CoreV1__FileKeySelector *r,
+                                  const char **ret)
+{
+	const char *dir = volume_path(b->pod, r->volume_name, b->arena);
+	struct slice text;
+	struct err err = ERR_INIT;
+	if (!dir) {
+		err_set(b->err, ERR_NOT_FOUND,
+		        "cannot find the volume \"%s\" referenced by "
+		        "FileKeyRef",
+		        r->volume_name);
+		return OBJECT_FAILED;
+	}
+	int bad = read_volume_file(dir, r->path, b->arena, &text, &err);
+	if (!bad)
+		*ret = env_file_value(text, r->key, b->arena, &err);
+	if (*ret || (r->optional && err.code != ERR_INVALID))
+		return OBJECT_READY;
+	if (err.code)
+		err_set(b->err, err.code, "couldn't parse env file: %s", err.text);
+	else
+		err_set(b->err, ERR_NOT_FOUND,
+		        "environment variable key \"%s\" not found in file "
+		        "\"%s\"",
+		        r->key, r->path);
+	return OBJECT_FAILED;
+}
+
 static enum object_state from_ref(struct builder *b, const CoreV1__EnvVarSource *f,
                                   const char **ret)
 {
@@ -233,6 +290,8 @@ static enum object_state from_ref(struct builder *b, const CoreV1__EnvVarSource 
 		return config_map_key(b, f->config_map_key_ref, ret);
 	if (f->secret_key_ref)
 		return secret_key(b, f->secret_key_ref, ret);
+	if (f->file_key_ref)
+		return file_key(b, f->file_key_ref, ret);
 	if (f->field_ref) {
 		*ret = field_ref_value(b->pod, f->field_ref->field_path, b->arena, b->err);
 	} else if (f->resource_field_ref) {

@@ -22,6 +22,17 @@ static int open_beneath(int dir, const char *path, int flags)
 	return (int)syscall(SYS_openat2, dir, path, &how, sizeof(how));
 }
 
+int volume_open_beneath(const char *volume_dir, const char *path, int flags)
+{
+	int root = open(volume_dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (root < 0)
+		return -1;
+	int fd = open_beneath(root, path, flags | O_CLOEXEC), code = errno;
+	close(root);
+	errno = code;
+	return fd;
+}
+
 /* Makes what is missing of the path, part by part. */
 static int make_beneath(int root, const char *path, struct arena *a)
 {

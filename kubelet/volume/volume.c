@@ -226,6 +226,10 @@ static bool mounts(const CoreV1__Container *c, const char *volume)
 	for (size_t k = 0; k < c->n_volume_mounts; k++)
 		if (!strcmp(c->volume_mounts[k]->name, volume))
 			return true;
+	for (size_t k = 0; k < c->n_env; k++)
+		if (c->env[k]->value_from && c->env[k]->value_from->file_key_ref &&
+		    !strcmp(c->env[k]->value_from->file_key_ref->volume_name, volume))
+			return true;
 	return false;
 }
 

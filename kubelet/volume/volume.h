@@ -30,6 +30,9 @@ void volumes_free(struct pod_volumes *v);
 
 /* Where the volume is on this machine, or NULL. */
 const char *volume_path(const struct pod *p, const char *volume, struct arena *a);
+/* Opens what lies in a volume without leaving it, whatever links lie there; -1 and errno on
+ * failure. */
+int volume_open_beneath(const char *volume_dir, const char *path, int flags);
 /* The path behind a mount with a subPath, which is made when it is not there and does not leave the
  * volume whatever links lie in it; NULL and err on failure. */
 const char *volume_subpath(struct pod *p, const char *container, size_t mount_i,

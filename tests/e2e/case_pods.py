@@ -266,10 +266,15 @@ def case_environment(c):
         s.kubectl('create', 'configmap', 'cm', '--from-literal=k=v')
         s.kubectl('create', 'secret', 'generic', 'sec', '--from-literal=s=hidden')
         s.kubectl('create', 'service', 'clusterip', 'my-svc', '--tcp=80:80')
-        s.apply(pod('p', 'env', container=main))
+        main['env'].append({'name': 'F', 'valueFrom': {'fileKeyRef': {
+            'volumeName': 's', 'path': 'env', 'key': 'KEY'}}})
+        first = {'name': 'first', 'image': BUSYBOX, 'volumeMounts': SHARED,
+                 'command': ['sh', '-c', "echo KEY=\\'from a file\\' > /s/env"]}
+        s.apply(pod('p', 'env', container=main, initContainers=[first],
+                    volumes=[{'name': 's', 'emptyDir': {}}]))
         waits_for(s, 'p', 'Completed')
         got = dict(line.split('=', 1) for line in s.kubectl('logs', 'p').splitlines() if '=' in line)
-        want = {'A': 'a', 'B': 'a-$(NOPE)-$(A)', 'NODE': c.node(), 'MEM': '64', 'S': 'hidden',
+        want = {'A': 'a', 'B': 'a-$(NOPE)-$(A)', 'NODE': c.node(), 'MEM': '64', 'S': 'hidden', 'F': 'from a file',
                 'P_k': 'v', 'IP': column(s, 'p', '.status.podIP'), 'HOSTNAME': 'p',
                 'MY_SVC_SERVICE_PORT': '80', 'KUBERNETES_SERVICE_PORT_HTTPS': '443'}
         equal({k: got.get(k) for k in want}, want)
