@@ -61,6 +61,19 @@ static void tell_cidr(struct kubelet *k)
 	cri_call(k->cri, CRI_UPDATE_RUNTIME_CONFIG, q, CRI_TIMEOUT_MS, on_config, k);
 }
 
+/* Newer runtimes tell which driver of cgroups they use; the flag counts for others. */
+static void on_runtime_config(const struct cri_result *r, void *arg)
+{
+	struct kubelet *k = arg;
+	const CriV1__RuntimeConfigResponse *m = (const void *)r->body;
+	if (m && m->linux_)
+		cgroups_set_driver(k->cgroups,
+		                   m->linux_->cgroup_driver == CRI_V1__CGROUP_DRIVER__SYSTEMD
+		                       ? CGROUP_SYSTEMD
+		                       : CGROUP_CGROUPFS);
+	begin(k);
+}
+
 static void on_version(const struct cri_result *r, void *arg)
 {
 	struct hello *h = arg;
@@ -78,7 +91,8 @@ static void on_version(const struct cri_result *r, void *arg)
 	log_info("Container runtime is there", LOG_STR("name", k->runtime_name),
 	         LOG_STR("version", k->runtime_version));
 	tell_cidr(k);
-	begin(k);
+	CriV1__RuntimeConfigRequest q = CRI_V1__RUNTIME_CONFIG_REQUEST__INIT;
+	cri_call(k->cri, CRI_RUNTIME_CONFIG, &q, CRI_TIMEOUT_MS, on_runtime_config, k);
 }
 
 static void say_hello(void *arg)

@@ -95,6 +95,14 @@ enum cgroup_driver cgroups_driver(const struct cgroups *c)
 	return c->driver;
 }
 
+void cgroups_set_driver(struct cgroups *c, enum cgroup_driver driver)
+{
+	if (c->driver != driver)
+		log_info("The runtime decides on the cgroup driver",
+		         LOG_STR("driver", driver == CGROUP_SYSTEMD ? "systemd" : "cgroupfs"));
+	c->driver = driver;
+}
+
 const struct cgroup_policy *cgroups_policy(const struct cgroups *c)
 {
 	return &c->policy;

@@ -13,6 +13,8 @@ struct cgroups;
 
 struct cgroups *cgroups_new(struct kubelet *k);
 void cgroups_free(struct cgroups *c);
+/* What the runtime says of its driver; before cgroups_start. */
+void cgroups_set_driver(struct cgroups *c, enum cgroup_driver driver);
 /* Makes /kubepods and the classes. Needs the node's facts. */
 void cgroups_start(struct cgroups *c);
 bool cgroups_active(const struct cgroups *c);

@@ -233,7 +233,7 @@ static int by_importance(const void *a, const void *b)
 	return y->hard - x->hard;
 }
 
-void eviction_decide(const struct thresholds *t, const struct observation obs[SIGNAL_COUNT],
+void eviction_decide(const struct thresholds *t, const struct observation *obs,
                      int64_t transition_ms, uint64_t now_ms, struct eviction_state *state,
                      struct eviction_verdict *ret)
 {

@@ -76,7 +76,8 @@ struct eviction_verdict {
 	size_t n_due;
 };
 
-void eviction_decide(const struct thresholds *t, const struct observation obs[SIGNAL_COUNT],
+/* obs: one for each signal. */
+void eviction_decide(const struct thresholds *t, const struct observation *obs,
                      int64_t transition_ms, uint64_t now_ms, struct eviction_state *state,
                      struct eviction_verdict *ret);
 
