@@ -27,6 +27,7 @@ static void make_calls(struct cycle *c)
 		    .symbols = cluster_symbols(c->cluster),
 		    .args = u->at[i].args,
 		    .state = &c->state[i],
+		    .score_state = &c->score_state[i],
 		    .arena = &c->arena,
 		    .rng = c->rng,
 		};
@@ -43,6 +44,7 @@ void cycle_begin(struct cycle *c, const struct framework *f, struct cluster *clu
 	c->rng = rng;
 	c->tracer = tracer;
 	memset(c->state, 0, f->uses.n * sizeof(*c->state));
+	memset(c->score_state, 0, f->uses.n * sizeof(*c->score_state));
 	c->skip_filter = c->skip_score = 0;
 	c->nodes = NULL;
 	c->n_nodes = c->n_reserved = c->n_filters = 0;

@@ -23,7 +23,7 @@ struct cycle {
 	struct rng *rng;
 	const struct cycle_tracer *tracer;
 	struct arena arena;
-	void *state[PLUGINS_MAX];
+	void *state[PLUGINS_MAX], *score_state[PLUGINS_MAX];
 	uint64_t skip_filter, skip_score; /* plugins, by number */
 	struct plugin_call *calls;        /* by number */
 	struct active_filter {

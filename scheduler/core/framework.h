@@ -48,8 +48,9 @@ struct plugin_call {
 	const struct pod_info *pod;
 	struct cluster *cluster;
 	const struct symbols *symbols;
-	const void *args; /* of the plugin; NULL when it has none */
-	void **state;     /* the plugin's own, in the cycle's arena */
+	const void *args;   /* of the plugin; NULL when it has none */
+	void **state;       /* what pre_filter computed, in the cycle's arena */
+	void **score_state; /* what pre_score computed */
 	struct arena *arena;
 	struct rng *rng;
 };

@@ -167,6 +167,8 @@ static enum status_code filter(const struct plugin_call *c, const struct node_in
                                struct reasons *why)
 {
 	const struct filter_state *s = *c->state;
+	if (!s) /* without pre_filter nothing is asked for */
+		return STATUS_SUCCESS;
 	if (c->pod->affinity.n && !satisfies_affinity(s, c->pod, n->id)) {
 		reasons_add(why, "node(s) didn't match pod affinity rules");
 		return STATUS_UNRESOLVABLE;
@@ -268,7 +270,7 @@ static enum status_code pre_score(const struct plugin_call *c, struct node_info 
 	const struct pod_info *p = c->pod;
 	const struct args *args = c->args;
 	struct score_state *s = arena_new(c->arena, struct score_state);
-	*c->state = s;
+	*c->score_state = s;
 	bool has_preferences = p->prefers.n || p->avoids.n;
 	if (args->ignore_existing_preferred && !has_preferences)
 		return STATUS_SKIP;
@@ -292,9 +294,9 @@ static enum status_code pre_score(const struct plugin_call *c, struct node_info 
 
 static int64_t score(const struct plugin_call *c, const struct node_info *n)
 {
-	const struct score_state *s = *c->state;
+	const struct score_state *s = *c->score_state;
 	int64_t sum = 0;
-	for (uint32_t i = 0; i < s->n; i++) {
+	for (uint32_t i = 0; s && i < s->n; i++) {
 		int32_t value = topology_of(s->at[i].topology, n->id);
 		sum += value < 0 ? 0 : s->at[i].score[value];
 	}

@@ -221,7 +221,7 @@ static enum status_code filter(const struct plugin_call *c, const struct node_in
                                struct reasons *why)
 {
 	struct state *s = *c->state;
-	for (uint32_t i = 0; i < s->n; i++) {
+	for (uint32_t i = 0; s && i < s->n; i++) { /* without pre_filter nothing is asked for */
 		struct counted *k = &s->at[i];
 		int32_t value = topology_of(k->topology, n->id);
 		if (value < 0) {
@@ -340,7 +340,7 @@ static enum status_code pre_score(const struct plugin_call *c, struct node_info 
 	if (!n_soft)
 		return STATUS_SKIP;
 	struct state *s = new_state(c, soft, n_soft);
-	*c->state = s;
+	*c->score_state = s;
 	s->need_all_keys = c->pod->n_spreads || !args->system_defaults;
 	find_domains(c, s, nodes, n);
 	for (uint32_t i = 0; i < n_soft; i++)
@@ -351,8 +351,8 @@ static enum status_code pre_score(const struct plugin_call *c, struct node_info 
 
 static int64_t score(const struct plugin_call *c, const struct node_info *n)
 {
-	const struct state *s = *c->state;
-	if (s->need_all_keys && !has_all_keys(s, n->id))
+	const struct state *s = *c->score_state;
+	if (!s || (s->need_all_keys && !has_all_keys(s, n->id)))
 		return 0;
 	double sum = 0;
 	for (uint32_t k = 0; k < s->n; k++) {
@@ -369,10 +369,10 @@ static int64_t score(const struct plugin_call *c, const struct node_info *n)
 static void normalize(const struct plugin_call *c, struct node_info *const *nodes, int64_t *scores,
                       size_t n)
 {
-	const struct state *s = *c->state;
+	const struct state *s = *c->score_state;
 	int64_t least = INT64_MAX, largest = 0;
 	for (size_t i = 0; i < n; i++) {
-		if (s->need_all_keys && !has_all_keys(s, nodes[i]->id)) {
+		if (!s || (s->need_all_keys && !has_all_keys(s, nodes[i]->id))) {
 			scores[i] = -1;
 			continue;
 		}
