@@ -78,7 +78,7 @@ def case_scale(c):
 
 
 def case_drain(c):
-    """drain evicts what a controller replaces and names what it would lose; uncordon lets pods come back."""
+    """drain names what it would lose, heeds a budget, evicts what a controller replaces; uncordon ends it."""
     node = c.node()
     with c.space('drain') as s:
         s.apply(WEB)
@@ -89,6 +89,14 @@ def case_drain(c):
         r = s.run('kubectl', 'drain', node, '--ignore-daemonsets', '--pod-selector=alone', ok=False)
         check(r.returncode == 1 and 'cannot delete Pods that declare no controller' in r.stderr, f'{r}')
         try:
+            s.kubectl('create', 'pdb', 'all', '--selector=app=web', '--min-available=3')
+            s.until('the budget knows the pods', lambda: s.get('pdb', 'all')['status'].get('currentHealthy') == 3)
+            r = s.run('kubectl', 'drain', node, '--ignore-daemonsets', '--pod-selector=app=web', '--timeout=2s',
+                      ok=False)
+            check(r.returncode == 1 and "Cannot evict pod as it would violate the pod's disruption budget."
+                  in r.stderr, f'{r}')
+            equal(set(web_pods(s)), before, 'pods behind a budget')
+            s.kubectl('delete', 'pdb', 'all')
             s.kubectl('drain', node, '--ignore-daemonsets', '--pod-selector=app=web', '--timeout=50s')
             check('SchedulingDisabled' in s.kubectl('get', 'node', node), 'not cordoned')
             s.until('the pods wait for a node', lambda: [
