@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "kubelet/core/admit.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 #include "kubelet/core/resources.h"
@@ -85,6 +86,69 @@ bool ports_fit(const CoreV1__Pod *pod, const CoreV1__Pod *other, struct refusal 
 				return false;
 			}
 	return true;
+}
+
+/* The node's labels */
+
+static const char *label(const MetaV1__ObjectMeta *node, const char *key)
+{
+	for (size_t i = 0; i < node->n_labels; i++)
+		if (!strcmp(node->labels[i]->key, key))
+			return node->labels[i]->value;
+	return NULL;
+}
+
+/* value NULL: the node has none. */
+static bool meets(const CoreV1__NodeSelectorRequirement *r, const char *value)
+{
+	const char *op = r->operator_;
+	bool in = false;
+	for (size_t i = 0; value && i < r->n_values; i++)
+		in |= !strcmp(r->values[i], value);
+	if (!strcmp(op, "In"))
+		return in;
+	if (!strcmp(op, "NotIn"))
+		return !in;
+	if (!strcmp(op, "Exists"))
+		return value != NULL;
+	if (!strcmp(op, "DoesNotExist"))
+		return !value;
+	if (!value || r->n_values != 1)
+		return false;
+	long long have = strtoll(value, NULL, 10), want = strtoll(r->values[0], NULL, 10);
+	return !strcmp(op, "Gt") ? have > want : !strcmp(op, "Lt") && have < want;
+}
+
+/* An empty term is met by no node. */
+static bool meets_term(const CoreV1__NodeSelectorTerm *t, const MetaV1__ObjectMeta *node)
+{
+	bool good = t->n_match_expressions || t->n_match_fields;
+	for (size_t i = 0; i < t->n_match_expressions; i++)
+		good &= meets(t->match_expressions[i], label(node, t->match_expressions[i]->key));
+	for (size_t i = 0; i < t->n_match_fields; i++)
+		good &= meets(t->match_fields[i],
+		              strcmp(t->match_fields[i]->key, "metadata.name") ? NULL : node->name);
+	return good;
+}
+
+bool node_suits(const CoreV1__Pod *pod, const MetaV1__ObjectMeta *node, struct refusal *ret)
+{
+	const CoreV1__PodSpec *s = pod->spec;
+	bool good = true;
+	for (size_t i = 0; i < s->n_node_selector; i++) {
+		const char *value = label(node, s->node_selector[i]->key);
+		good &= value && !strcmp(value, s->node_selector[i]->value);
+	}
+	const CoreV1__NodeAffinity *a = s->affinity ? s->affinity->node_affinity : NULL;
+	const CoreV1__NodeSelector *n =
+	    a ? a->required_during_scheduling_ignored_during_execution : NULL;
+	bool any = !n;
+	for (size_t i = 0; n && i < n->n_node_selector_terms; i++)
+		any |= meets_term(n->node_selector_terms[i], node);
+	ret->reason = "NodeAffinity";
+	ret->message = "Predicate NodeAffinity failed: node(s) didn't match Pod's node "
+	               "affinity/selector";
+	return good && any;
 }
 
 /* Sysctls */

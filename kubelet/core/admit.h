@@ -23,6 +23,9 @@ bool room_fits(const struct node_room *r, const CoreV1__Pod *pod, struct arena *
                struct refusal *ret);
 /* True when the pods do not ask for the same port of the host; else fills ret. */
 bool ports_fit(const CoreV1__Pod *pod, const CoreV1__Pod *other, struct refusal *ret);
+/* True when the node is one that the pod's nodeSelector and required node affinity ask for; else
+ * fills ret. */
+bool node_suits(const CoreV1__Pod *pod, const MetaV1__ObjectMeta *node, struct refusal *ret);
 /* True when the pod's sysctls are safe, or are among the patterns ("name" or "prefix*"); else fills
  * ret, in the arena. */
 bool sysctls_allowed(const CoreV1__Pod *pod, const char *const *patterns, size_t n_patterns,

@@ -62,6 +62,70 @@ static void test_admission(void **state)
 	assert_string_equal(r.reason, "NodePorts");
 }
 
+static void test_node(void **state)
+{
+	(void)state;
+	static const struct {
+		const char *key, *op, *value;
+		bool suits;
+	} rows[] = {
+	    {"zone", "In", "a", true},
+	    {"zone", "In", "b", false},
+	    {"zone", "NotIn", "b", true},
+	    {"disk", "NotIn", "b", true},
+	    {"zone", "Exists", NULL, true},
+	    {"disk", "Exists", NULL, false},
+	    {"disk", "DoesNotExist", NULL, true},
+	    {"cpus", "Gt", "3", true},
+	    {"cpus", "Lt", "4", false},
+	    {"disk", "Gt", "3", false},
+	};
+	MetaV1__ObjectMeta node = META_V1__OBJECT_META__INIT;
+	MetaV1__ObjectMeta__LabelsEntry zone = META_V1__OBJECT_META__LABELS_ENTRY__INIT,
+	                                cpus = META_V1__OBJECT_META__LABELS_ENTRY__INIT,
+	                                *labels[] = {&zone, &cpus};
+	zone.key = (char *)"zone", zone.value = (char *)"a";
+	cpus.key = (char *)"cpus", cpus.value = (char *)"4";
+	node.labels = labels;
+	node.n_labels = 2;
+	make_pod("", "a", "Always");
+	CoreV1__Affinity affinity = CORE_V1__AFFINITY__INIT;
+	CoreV1__NodeAffinity node_affinity = CORE_V1__NODE_AFFINITY__INIT;
+	CoreV1__NodeSelector selector = CORE_V1__NODE_SELECTOR__INIT;
+	CoreV1__NodeSelectorTerm term = CORE_V1__NODE_SELECTOR_TERM__INIT, *terms[] = {&term};
+	CoreV1__NodeSelectorRequirement r = CORE_V1__NODE_SELECTOR_REQUIREMENT__INIT,
+	                                *requirements[] = {&r};
+	char *values[1];
+	struct refusal refusal;
+	assert_true(node_suits(pod, &node, &refusal));
+	pod->spec->affinity = &affinity;
+	affinity.node_affinity = &node_affinity;
+	node_affinity.required_during_scheduling_ignored_during_execution = &selector;
+	selector.n_node_selector_terms = 1;
+	selector.node_selector_terms = terms;
+	assert_false(node_suits(pod, &node, &refusal)); /* an empty term */
+	assert_string_equal(refusal.reason, "NodeAffinity");
+	term.match_expressions = requirements;
+	term.n_match_expressions = 1;
+	r.values = values;
+	for (size_t i = 0; i < sizeof(rows) / sizeof(*rows); i++) {
+		r.key = (char *)rows[i].key;
+		r.operator_ = (char *)rows[i].op;
+		values[0] = (char *)rows[i].value;
+		r.n_values = rows[i].value ? 1 : 0;
+		assert_int_equal(node_suits(pod, &node, &refusal), rows[i].suits);
+	}
+	pod->spec->affinity = NULL;
+	CoreV1__PodSpec__NodeSelectorEntry want = CORE_V1__POD_SPEC__NODE_SELECTOR_ENTRY__INIT,
+	                                   *wants[] = {&want};
+	want.key = (char *)"zone", want.value = (char *)"b";
+	pod->spec->node_selector = wants;
+	pod->spec->n_node_selector = 1;
+	assert_false(node_suits(pod, &node, &refusal));
+	want.value = (char *)"a";
+	assert_true(node_suits(pod, &node, &refusal));
+}
+
 static void test_sysctls(void **state)
 {
 	(void)state;
@@ -100,6 +164,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test_setup_teardown(test_admission, setup, teardown),
+	    cmocka_unit_test_setup_teardown(test_node, setup, teardown),
 	    cmocka_unit_test_setup_teardown(test_sysctls, setup, teardown),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -6,6 +6,7 @@
 #include "kubelet/eviction/eviction.h"
 #include "kubelet/node/node.h"
 #include "kubelet/pod/pod.h"
+#include "proto/schema_messages.h"
 
 static int64_t allocatable(const struct pod *p, const char *resource, bool milli)
 {
@@ -52,6 +53,12 @@ static bool fits(struct pod *p, struct arena *a, struct refusal *ret)
 	const struct kubelet_config *c = p->k->config;
 	ret->reason = "Evicted";
 	if (!eviction_admits(p->k->eviction, p->spec, a, &ret->message))
+		return false;
+	/* A node that is not known yet has no labels to be asked for. */
+	const struct informer_object *o = informer_get(p->k->pods->nodes, NULL, c->node_name);
+	const CoreV1__Node *node =
+	    o ? (void *)informer_object_decode(o, &core_v1__node_schema, a) : NULL;
+	if (node && !node_suits(p->spec, node->metadata, ret))
 		return false;
 	struct node_room room = node_room(p);
 	bool good = sysctls_allowed(p->spec, (const char *const *)c->allowed_unsafe_sysctls.at,

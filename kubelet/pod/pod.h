@@ -87,7 +87,7 @@ struct pod {
 struct pods {
 	struct kubelet *k;
 	struct map by_uid; /* uid -> struct pod */
-	struct informer *informer, *services, *runtime_classes;
+	struct informer *informer, *services, *runtime_classes, *nodes;
 	struct loop_timer relist;
 	bool synced, listed, runtime_ok;
 	uint64_t relisted_ms, relist_began_ns;

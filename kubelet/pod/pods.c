@@ -299,8 +299,11 @@ struct pods *pods_new(struct kubelet *k)
 	loop_timer_init(&p->relist, k->loop, relist, p);
 	char *selector = arena_printf(&k->daemon->arena, "spec.nodeName=%s", k->config->node_name);
 	struct client_resource pods = {"", "v1", "pods"}, services = {"", "v1", "services"};
+	struct client_resource nodes = {"", "v1", "nodes"};
 	struct client_resource classes = {"node.k8s.io", "v1", "runtimeclasses"};
 	p->informer = informers_get(k->informers, &pods, NULL, NULL, selector);
+	char *own = arena_printf(&k->daemon->arena, "metadata.name=%s", k->config->node_name);
+	p->nodes = informers_get(k->informers, &nodes, NULL, NULL, own);
 	p->runtime_classes = informers_get(k->informers, &classes, NULL, NULL, NULL);
 	p->services = informers_get(k->informers, &services, NULL, NULL, NULL);
 	informer_add_handler(p->informer,

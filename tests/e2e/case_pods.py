@@ -299,7 +299,8 @@ def case_security(c):
                 pod('sysctl', 'true', securityContext={
                     'sysctls': [{'name': 'kernel.msgmax', 'value': '1'}]}),
                 pod('cpu', 'true', container={'resources': {'requests': {'cpu': '1000'}}},
-                    nodeName=c.node()))
+                    nodeName=c.node()),
+                pod('label', 'true', nodeSelector={'no': 'such'}, nodeName=c.node()))
         waits_for(s, 'tight', 'Completed')
         log = s.kubectl('logs', 'tight')
         for text in ('1000\n2000\n', '2000 3000 4000', 'NoNewPrivs:\t1', 'Read-only file system',
@@ -313,6 +314,7 @@ def case_security(c):
                   for _, m in events(s, 'zero', 'Failed')), events(s, 'zero'))
         waits_for(s, 'sysctl', 'SysctlForbidden')
         waits_for(s, 'cpu', 'OutOfcpu')
+        waits_for(s, 'label', 'NodeAffinity')
         message = column(s, 'cpu', '.status.message')
         check(message.startswith("Pod was rejected: Node didn't have enough resource: cpu, requested: "
                                  "1000000, used: "), message)
