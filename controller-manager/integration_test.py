@@ -564,6 +564,27 @@ def case_disruption_budget(c, node):
     c.until('the pods go', lambda: not c.items(DEFAULT + '/pods'))
 
 
+def case_quota(c, node):
+    path = DEFAULT + '/resourcequotas/q'
+    c.call('POST', DEFAULT + '/resourcequotas', {'metadata': {'name': 'q'}, 'spec': {
+        'hard': {'pods': '2', 'count/deployments.apps': '1'}}})
+    c.until('the quota is known', lambda: c.call('GET', path)['status'].get('used') == {
+        'pods': '0', 'count/deployments.apps': '0'})
+    c.call('POST', APPS + '/deployments', deployment('q', 3))
+    c.until('two of three pods, and why', lambda: status_is(c, 'q', replicas=2) and {
+        x['type']: x['reason'] for x in status_is(c, 'q')['conditions']}.get(
+            'ReplicaFailure') == 'FailedCreate')
+    if c.call('GET', path)['status']['used'] != {'pods': '2', 'count/deployments.apps': '1'}:
+        raise Failure('quota: %s' % c.call('GET', path))
+    c.call('PATCH', path, {'spec': {'hard': {'pods': '3'}}}, MERGE)
+    c.until('all three, and no failure', lambda: status_is(c, 'q', availableReplicas=3) and
+            'ReplicaFailure' not in [x['type'] for x in status_is(c, 'q')['conditions']])
+    c.call('DELETE', APPS + '/deployments/q')
+    c.until('it is given back', lambda: c.call('GET', path)['status']['used'] == {
+        'pods': '0', 'count/deployments.apps': '0'})
+    c.call('DELETE', path)
+
+
 def case_token_secret(c, node):
     c.call('POST', DEFAULT + '/serviceaccounts', {'metadata': {'name': 'bot'}})
     c.call('POST', DEFAULT + '/secrets', {
@@ -668,7 +689,7 @@ CASES = [case_namespaces_are_furnished, case_a_ready_node_loses_its_taints, case
          case_rollout, case_scale, case_cascade, case_foreground_and_orphan,
          case_endpoints, case_mirrored_endpoints, case_job, case_indexed_job, case_failing_job,
          case_suspended_job, case_ttl_after_finished, case_daemonset, case_statefulset,
-         case_cronjob, case_disruption_budget,         case_token_secret, case_namespace,
+         case_cronjob, case_disruption_budget, case_quota,         case_token_secret, case_namespace,
          case_aggregated_roles, case_metrics, case_a_silent_node]
 
 

@@ -21,6 +21,7 @@ static const struct controller *const all[] = {
     &controller_node_lifecycle,
     &controller_pod_gc,
     &controller_replicaset,
+    &controller_resourcequota,
     &controller_root_ca,
     &controller_serviceaccount,
     &controller_serviceaccount_token,
@@ -55,6 +56,7 @@ static struct {
     {"serviceaccount_tokens_secret"},
     {"garbage_collector_attempt_to_delete"},
     {"ttl_jobs_to_delete"},
+    {"resourcequota_primary"},
 };
 
 #define SYNCS(what, i)                                              \
@@ -100,8 +102,8 @@ static struct flag flags[] = {
     SYNCS("serviceaccount-token", 9),
     SYNCS("gc", 10),
     SYNCS("ttl-after-finished", 11),
+    SYNCS("resource-quota", 12),
     FLAG_NO_EFFECT("concurrent-rc-syncs"),
-    FLAG_NO_EFFECT("concurrent-resource-quota-syncs"),
     FLAG_NO_EFFECT("concurrent-service-syncs"),
     FLAG_NO_EFFECT("concurrent-horizontal-pod-autoscaler-syncs"),
     FLAG_NO_EFFECT("concurrent-ephemeralvolume-syncs"),

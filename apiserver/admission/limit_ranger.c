@@ -2,7 +2,7 @@
 /* LimitRanger: containers get the namespace's default requests and limits, and stay within its
  * minima, maxima and ratios; claims stay within its sizes. */
 #include "apiserver/admission/pods.h"
-#include "apiserver/admission/resources.h"
+#include "proto/resource_sum.h"
 
 #define ANNOTATION "kubernetes.io/limit-ranger"
 

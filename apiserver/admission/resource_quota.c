@@ -2,16 +2,16 @@
 /* ResourceQuota: what a namespace may hold in all. The quota's status is written before the object
  * is: two requests cannot both take the last of it. */
 #include "apiserver/admission/pods.h"
-#include "apiserver/admission/quota_usage.h"
+#include "proto/quota_usage.h"
 
 /* What the request adds: new minus old. */
 static void delta_of(const struct admission *ad, struct resource_sum *ret)
 {
-	quota_usage(ad->at->obj, ad->arena, ret);
+	quota_usage(ad->at->obj->res, ad->at->obj->msg, ad->arena, ret);
 	if (ad->at->op != ADMIT_UPDATE)
 		return;
 	struct resource_sum before;
-	quota_usage(ad->at->old, ad->arena, &before);
+	quota_usage(ad->at->old->res, ad->at->old->msg, ad->arena, &before);
 	for (size_t i = 0; i < before.n; i++) {
 		struct quantity q = before.at[i].q;
 
@@ -147,7 +147,7 @@ const struct refusal *resource_quota(struct admission *ad)
 		const CoreV1__ResourceQuota *q = OBJECT_MSG(&all[i], CoreV1__ResourceQuota);
 		const char *missing;
 
-		if (!quota_matches(q, ad->at->obj) || taken(ad, &all[i]))
+		if (!quota_matches(q, ad->at->obj->res, ad->at->obj->msg) || taken(ad, &all[i]))
 			continue;
 		missing = admission_pod(ad) ? quota_missing(q, admission_pod(ad), ad->arena) : NULL;
 		if (missing)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* RuntimeClass: a pod takes the overhead and the scheduling constraints of its runtime class. */
 #include "apiserver/admission/pods.h"
-#include "apiserver/admission/resources.h"
+#include "proto/resource_sum.h"
 #include "proto/msg.h"
 #include "proto/node_v1.pb-c.h"
 #include "proto/schema.h"

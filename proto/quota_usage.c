@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "apiserver/admission/quota_usage.h"
+#include "proto/quota_usage.h"
+#include <string.h>
 #include "proto/core_v1.pb-c.h"
 #include "proto/meta_v1.pb-c.h"
 #include "proto/resource_table.h"
@@ -11,9 +12,9 @@ static void add_count(struct resource_sum *s, const char *name, int64_t n)
 	resource_sum_add(s, name, &q);
 }
 
-static bool is_kind(const struct object *obj, const char *group, const char *resource)
+static bool is_core(const struct resource_info *res, const char *resource)
 {
-	return !strcmp(obj->res->group, group) && !strcmp(obj->res->resource, resource);
+	return !res->group[0] && !strcmp(res->resource, resource);
 }
 
 /* --- pods
@@ -108,23 +109,50 @@ static void claim_usage(const CoreV1__PersistentVolumeClaimSpec *spec, struct ar
 		    &q);
 }
 
-void quota_usage(const struct object *obj, struct arena *a, struct resource_sum *ret)
+void quota_usage(const struct resource_info *res, const ProtobufCMessage *msg, struct arena *a,
+                 struct resource_sum *ret)
 {
 	static const char *const PLAIN[] = {"configmaps", "secrets", "replicationcontrollers",
 	                                    "resourcequotas"};
-	const char *resource = obj->res->resource, *group = obj->res->group;
+	const char *resource = res->resource, *group = res->group;
 
 	*ret = (struct resource_sum){0};
 	add_count(ret, arena_printf(a, "count/%s%s%s", resource, *group ? "." : "", group), 1);
-	if (is_kind(obj, "", "pods"))
-		pod_usage(OBJECT_MSG(obj, CoreV1__Pod), a, ret);
-	else if (is_kind(obj, "", "services"))
-		service_usage(OBJECT_MSG(obj, CoreV1__Service)->spec, ret);
-	else if (is_kind(obj, "", "persistentvolumeclaims"))
-		claim_usage(OBJECT_MSG(obj, CoreV1__PersistentVolumeClaim)->spec, a, ret);
+	if (is_core(res, "pods"))
+		pod_usage(((const CoreV1__Pod *)msg), a, ret);
+	else if (is_core(res, "services"))
+		service_usage(((const CoreV1__Service *)msg)->spec, ret);
+	else if (is_core(res, "persistentvolumeclaims"))
+		claim_usage(((const CoreV1__PersistentVolumeClaim *)msg)->spec, a, ret);
 	for (size_t i = 0; !*group && i < ARRAY_LEN(PLAIN); i++)
 		if (!strcmp(resource, PLAIN[i]))
 			add_count(ret, PLAIN[i], 1);
+}
+
+const struct resource_info *quota_resource(const char *name)
+{
+	static const char *const core[] = {"services", "persistentvolumeclaims", "configmaps",
+	                                   "secrets",  "replicationcontrollers", "resourcequotas"};
+
+	if (has_prefix(name, "count/")) {
+		const char *resource = name + strlen("count/"), *dot = strchr(resource, '.');
+		size_t n = dot ? (size_t)(dot - resource) : strlen(resource);
+		const char *group = dot ? dot + 1 : "";
+
+		for (size_t i = 0; i < resource_n; i++) {
+			const struct resource_info *r = &resource_table[i];
+			if (!r->subresource[0] && !strcmp(r->group, group) &&
+			    !strncmp(r->resource, resource, n) && !r->resource[n])
+				return r;
+		}
+		return NULL;
+	}
+	if (!strcmp(name, "requests.storage") || strstr(name, ".storageclass.storage.k8s.io/"))
+		name = "persistentvolumeclaims";
+	for (size_t i = 0; i < ARRAY_LEN(core); i++)
+		if (!strcmp(name, core[i]) || (!i && has_prefix(name, "services.")))
+			return resource_find("", "v1", core[i], "");
+	return resource_find("", "v1", "pods", "");
 }
 
 bool quota_follows_updates(const struct resource_info *res)
@@ -185,7 +213,8 @@ static bool in_scope(const char *scope, const CoreV1__ScopedResourceSelectorRequ
 	return class[0] && in_values(r, class) == !strcmp(r->operator_, "In");
 }
 
-bool quota_matches(const CoreV1__ResourceQuota *q, const struct object *obj)
+bool quota_matches(const CoreV1__ResourceQuota *q, const struct resource_info *res,
+                   const ProtobufCMessage *msg)
 {
 	const CoreV1__ScopeSelector *sel = q->spec->scope_selector;
 	size_t n = q->spec->n_scopes + (sel ? sel->n_match_expressions : 0);
@@ -193,9 +222,9 @@ bool quota_matches(const CoreV1__ResourceQuota *q, const struct object *obj)
 	if (!n)
 		return true;
 	/* Scopes tell pods apart; other kinds fall under no quota that has them. */
-	if (!is_kind(obj, "", "pods"))
+	if (!is_core(res, "pods"))
 		return false;
-	const CoreV1__Pod *pod = OBJECT_MSG(obj, CoreV1__Pod);
+	const CoreV1__Pod *pod = ((const CoreV1__Pod *)msg);
 
 	for (size_t i = 0; i < q->spec->n_scopes; i++)
 		if (!in_scope(q->spec->scopes[i], NULL, pod))

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "apiserver/admission/resources.h"
+#include "proto/resource_sum.h"
 #include "proto/core_v1.pb-c.h"
 
 bool resources_get(const struct resource_list *l, const char *name, struct quantity *ret)
