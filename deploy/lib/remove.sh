@@ -2,20 +2,17 @@
 # The steps of teardown. Each finds what is ours by itself and may find nothing.
 
 stop_units() {
-  local f found=
-  [ -z "$root" ] && [ -d "$units" ] || return 0
-  for f in "$units"/kubec-*.service; do
-    [ -e "$f" ] || continue
-    found=1
-    f=$(basename "$f")
-    if [ -d /run/systemd/system ]; then
-      systemctl disable -q "$f" 2>/dev/null
-      systemctl stop "$f" 2>/dev/null
-      systemctl reset-failed -q "$f" 2>/dev/null
-    fi
-    rm -f "$units/$f"
-  done
-  if [ -n "$found" ] && [ -d /run/systemd/system ]; then systemctl daemon-reload; fi
+  local found=()
+  [ -z "$root" ] || return 0
+  mapfile -t found < <(cd "$units" 2>/dev/null && ls -d kubec-*.service 2>/dev/null)
+  [ ${#found[@]} -gt 0 ] || return 0
+  if [ -d /run/systemd/system ]; then
+    systemctl disable -q "${found[@]}" 2>/dev/null
+    systemctl stop "${found[@]}"
+    systemctl reset-failed -q "${found[@]}" 2>/dev/null
+  fi
+  (cd "$units" && rm -f "${found[@]}")
+  [ ! -d /run/systemd/system ] || systemctl daemon-reload
 }
 
 # Sets containers (ids), sockets (of their shims) and namespaces (names of network namespaces), as the runtime has them on disk.
