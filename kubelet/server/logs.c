@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "common/base/clock.h"
+#include "common/base/heap.h"
 #include "kubelet/pod/pod.h"
 #include "kubelet/server/log_lines.h"
 #include "kubelet/server/server.h"
@@ -14,7 +15,7 @@
 enum {
 	CHUNK_BYTES = 64 << 10,
 	LINE_BYTES_MAX = 1 << 20, /* a line without an end is cut there */
-	FOLLOW_MS = 200,          /* how often the end of the file is looked at */
+	FOLLOW_MS = 200,          /* how often its container and rotation are looked at */
 };
 
 struct log_stream {
@@ -26,8 +27,9 @@ struct log_stream {
 	char *uid, *container_id, *path;
 	struct buf pending; /* read, but no whole line yet */
 	struct loop_timer timer;
-	bool draining; /* the container has ended: one more look at the file */
-	bool rotated;  /* there is a new file: one more look at the old one */
+	uv_fs_event_t *watch; /* of the file that is followed; NULL: none, the timer is enough */
+	bool draining;        /* the container has ended: one more look at the file */
+	bool rotated;         /* there is a new file: one more look at the old one */
 };
 
 static void fail(struct http_exchange *x, int status, const char *text)
@@ -35,8 +37,43 @@ static void fail(struct http_exchange *x, int status, const char *text)
 	http_reply(x, status, "text/plain; charset=utf-8", slice_str(text));
 }
 
+static void on_watch_closed(uv_handle_t *handle)
+{
+	free(handle);
+}
+
+static void watch_stop(struct log_stream *s)
+{
+	uv_fs_event_t *w = TAKE(s->watch);
+	if (!w)
+		return;
+	w->data = NULL;
+	uv_close((uv_handle_t *)w, on_watch_closed);
+}
+
+static void on_change(uv_fs_event_t *w, const char *name, int events, int status)
+{
+	struct log_stream *s = w->data;
+	/* What a slow client has not taken yet comes first. */
+	if (s && loop_timer_active(&s->timer))
+		loop_timer_start(&s->timer, 0);
+}
+
+/* Has new lines sent as they are written. */
+static void watch_start(struct log_stream *s)
+{
+	watch_stop(s);
+	uv_fs_event_t *w = heap_new(uv_fs_event_t);
+	uv_fs_event_init(&s->k->loop->uv, w);
+	w->data = s;
+	s->watch = w;
+	if (uv_fs_event_start(w, on_change, s->path, 0))
+		watch_stop(s);
+}
+
 static void stream_end(struct log_stream *s)
 {
+	watch_stop(s);
 	loop_timer_stop(&s->timer);
 	http_end(s->x);
 	close(s->fd);
@@ -76,6 +113,7 @@ static bool follow_rotation(struct log_stream *s)
 	close(s->fd);
 	s->fd = fd;
 	s->pending.len = 0;
+	watch_start(s);
 	return true;
 }
 
@@ -246,6 +284,8 @@ static void begin(struct kubelet *k, struct http_exchange *x, struct pod *p,
 	x->on_writable = on_writable;
 	x->on_closed = on_closed;
 	http_start(x, 200, "text/plain; charset=utf-8", -1);
+	if (o->follow)
+		watch_start(s);
 	loop_timer_start(&s->timer, 0);
 }
 

@@ -235,6 +235,15 @@ def case_vanishing_clients(c):
         cat = streams.command_path('exec', s.namespace, 'one', ['cat'], stdin=True, stdout=True)
         log = f'/api/v1/namespaces/{s.namespace}/pods/one/log?follow=true'
         deaf = streams.command_path('exec', s.namespace, 'one', ['sleep', '1000'], stdin=True, stdout=True)
+        for version in (4, 5):
+            # What nobody reads piles up to the client, whose end then lies behind it.
+            x = streams.Channels(api, deaf, version)
+            x.ws.sock.settimeout(1)
+            with contextlib.suppress(OSError):
+                while True:
+                    x.write(bytes(streams.PIECE_BYTES))
+            x.ws.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack('ii', 1, 0))
+            x.close()
         for _ in range(3):
             clients = [streams.Channels(api, path, v) for v in (4, 5)]
             clients += [streams.Channels(api, cat, v) for v in (4, 5)]
@@ -245,15 +254,6 @@ def case_vanishing_clients(c):
                 p = streams.PortForward(api, s.namespace, 'one', websocket)
                 p.open(8080)
                 clients.append(p)
-            for version in (4, 5):
-                # What nobody reads piles up to the client, whose end then lies behind it.
-                x = streams.Channels(api, deaf, version)
-                x.ws.sock.settimeout(1)
-                with contextlib.suppress(OSError):
-                    while True:
-                        x.write(bytes(streams.PIECE_BYTES))
-                x.ws.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack('ii', 1, 0))
-                clients.append(x)
             for x in clients:
                 x.close()
             sock = api.connect()
