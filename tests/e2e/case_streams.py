@@ -3,6 +3,7 @@
 and SPDY; big data, clients that vanish, and who may call the kubelet."""
 import contextlib
 import fcntl
+import glob
 import json
 import os
 import pty
@@ -18,6 +19,7 @@ import threading
 import time
 import urllib.request
 
+from case_node import kubelet_flags
 from cluster import ROOT, Failure, check, equal, pod, until
 
 sys.path.insert(0, os.path.join(ROOT, 'tests', 'lib'))
@@ -515,6 +517,29 @@ def case_log_follow(c):
             p.communicate()
 
 
+def case_log_rotation(c):
+    """logs -f goes on over rotations without losing or repeating a line."""
+    with c.space('log-rotation') as s, kubelet_flags(c, '--container-log-max-size=20Ki'):
+        s.apply(pod('one', 'i=0; while :; do i=$((i+1)); echo line $i; usleep 2000; done'))
+        s.ready('one')
+        p = subprocess.Popen(['kubectl', '-n', s.namespace, 'logs', '-f', 'one'], stdout=subprocess.PIPE,
+                             stderr=subprocess.DEVNULL, text=True, env=c.env)
+        uid = s.get('pod', 'one')['metadata']['uid']
+        rotated = f'{c.folder}/var/log/kubec/pods/{s.namespace}_one_{uid}/main/0.log.*'
+        seen, last = [], []
+        reader = threading.Thread(target=lambda: seen.extend(p.stdout))
+        reader.start()
+        try:
+            s.until('two rotations', lambda: len(glob.glob(rotated)) >= 2, 90)
+            last.append(s.kubectl('logs', 'one', '--tail=1'))
+        finally:
+            s.until('the last line', lambda: not last or last[0] in seen[-20000:], 30)
+            p.kill()
+            reader.join()
+            p.wait()
+        equal([x for i, x in enumerate(seen) if x != f'line {i + 1}\n'][:3], [], 'lines out of order')
+
+
 # --- proxies ----------------------------------------------------------------------------------------
 
 def case_proxies(c):
@@ -609,5 +634,5 @@ CASES = [
     case_exec_protocols, case_exec_terminal, case_exec_refusals, case_exec_permission, case_big_streams,
     case_vanishing_clients, case_port_forward_protocol, case_kubectl_exec, case_kubectl_attach,
     case_kubectl_run_interactive, case_kubectl_debug, case_kubectl_port_forward, case_log_options,
-    case_log_follow, case_proxies, case_kubelet_access,
+    case_log_follow, case_log_rotation, case_proxies, case_kubelet_access,
 ]
