@@ -40,6 +40,7 @@ struct pod *pod_new(struct pods *pods, const char *uid, const char *ns, const ch
 	if (asprintf(&p->key, "%s/%s", ns, name) < 0)
 		abort();
 	p->killed_grace = p->failed_grace = -1;
+	p->born_ms = now_real_ms();
 	p->seen_seconds = clock_real_ns() / 1000000000;
 	p->rt.runtime_name = p->k->runtime_name;
 	list_init(&p->backoffs);

@@ -52,6 +52,8 @@ struct pod {
 
 	/* The state machine. */
 	unsigned busy;
+	uint64_t turn_began_ns, born_ms; /* born_ms: real clock */
+	bool start_told;                 /* how long it took until it ran */
 	bool stopping;
 	struct loop_timer timer;
 	uint64_t backoff_told_ms;
@@ -105,7 +107,7 @@ void pods_start(struct pods *p);
 struct pod *pods_find(struct pods *p, const char *ns, const char *name);
 struct pod *pods_find_uid(struct pods *p, const char *uid);
 /* The pod was observed. */
-void pods_observed(struct pods *p, const struct pod *pod);
+void pods_observed(struct pods *p, struct pod *pod);
 /* Looks at the runtime at once. */
 void pods_relist_now(struct pods *p);
 /* Whether the runtime was looked at lately; 0 or fills err ("PLEG is not healthy: ..."). */

@@ -253,9 +253,10 @@ static void on_exit_seen(void *arg)
 		loop_timer_start(&p->relist, HURRY_MS);
 }
 
-void pods_observed(struct pods *p, const struct pod *pod)
+void pods_observed(struct pods *p, struct pod *pod)
 {
 	exits_sync(p->exits, pod);
+	stats_observed(p->k->stats, pod);
 	if (!exits_complete(p->exits) && p->relist.due_ms > loop_now_ms(p->k->loop) + RELIST_MS &&
 	    loop_timer_active(&p->relist))
 		loop_timer_start(&p->relist, RELIST_MS);

@@ -6,6 +6,7 @@
 #include "common/base/log.h"
 #include "kubelet/cgroup/cgroups.h"
 #include "kubelet/pod/pod.h"
+#include "kubelet/stats/stats.h"
 #include "kubelet/volume/volume.h"
 
 /* How often a container that waits for its back-off is told of. */
@@ -30,13 +31,15 @@ void pod_hold_start(struct pod *p, uint64_t delay_ms)
 
 void pod_step(struct pod *p)
 {
-	p->busy++;
+	if (!p->busy++)
+		p->turn_began_ns = clock_mono_ns();
 }
 
 void pod_step_done(struct pod *p)
 {
 	if (--p->busy)
 		return;
+	stats_turn(p->k->stats, p);
 	p->rt_fresh = false;
 	pod_sync_after(p, 0);
 }

@@ -22,6 +22,8 @@ struct stats {
 	struct metrics *probes; /* /metrics/probes */
 	struct metric_family *probe_total;
 	struct metric_family *operations, *operation_errors, *operation_seconds;
+	struct metric_family *turn_seconds;
+	struct metric *start_seconds, *started_pods;
 	struct metric_family *running_pods, *running_containers, *evictions;
 	struct metric *relist_seconds, *relisted_at, *desired_pods;
 };

@@ -83,6 +83,10 @@ static const double op_bounds[] = {0.005,           0.0125,           0.03125,
                                    1.220703125,     3.0517578125,     7.62939453125,
                                    19.073486328125, 47.6837158203125, 119.20928955078125};
 
+static const double start_bounds[] = {0.5, 1,   2,   3,    4,    5,    6,   8,   10,
+                                      20,  30,  45,  60,   120,  180,  240, 300, 360,
+                                      480, 600, 900, 1200, 1800, 2700, 3600};
+
 /* "run_pod_sandbox" -> "run_podsandbox" */
 static void on_operation(const char *operation, int code, double seconds, void *arg)
 {
@@ -141,6 +145,18 @@ static void add_metrics(struct stats *s)
 	s->evictions = metrics_counter(m, "kubelet_evictions",
 	                               "Cumulative number of pod evictions by eviction signal",
 	                               "eviction_signal");
+	s->turn_seconds = metrics_histogram(
+	    m, "kubelet_pod_worker_duration_seconds",
+	    "Duration in seconds to sync a single pod. Broken down by operation type: create, "
+	    "update, or sync",
+	    "operation_type", op_bounds, ARRAY_LEN(op_bounds));
+	s->start_seconds = metric_of(metrics_histogram(
+	    m, "kubelet_pod_start_duration_seconds",
+	    "Duration in seconds from kubelet seeing a pod for the first time to the pod starting "
+	    "to run",
+	    NULL, start_bounds, ARRAY_LEN(start_bounds)));
+	s->started_pods = metric_of(metrics_counter(m, "kubelet_started_pods_total",
+	                                            "Cumulative number of pods started", NULL));
 	s->desired_pods = metric_of(
 	    metrics_gauge(m, "kubelet_desired_pods",
 	                  "The number of pods the kubelet is being instructed to run", NULL));
@@ -170,6 +186,28 @@ void stats_probe(struct stats *s, const struct pod *p, const char *container, en
 	static const char *const results[] = {"unknown", "successful", "failed"};
 	metric_inc(metric_labels(s->probe_total, container, p->ns, p->name, p->uid, kinds[kind],
 	                         results[result]));
+}
+
+void stats_turn(struct stats *s, const struct pod *p)
+{
+	const char *operation = p->stopping ? "terminating" : p->start_told ? "sync" : "create";
+	metric_observe(metric_labels(s->turn_seconds, operation),
+	               (double)(clock_mono_ns() - p->turn_began_ns) / 1e9);
+}
+
+void stats_observed(struct stats *s, struct pod *p)
+{
+	size_t running = 0;
+	for (size_t i = 0; i < p->rt.n_containers; i++)
+		running += p->rt.containers[i].state == CONTAINER_RUNNING;
+	if (p->start_told || !p->spec || !running || running < p->spec->spec->n_containers)
+		return;
+	p->start_told = true;
+	/* Not what a kubelet before this one has started. */
+	if (!p->rt.n_sandboxes || p->rt.sandboxes[0].created_ns / 1000000 < (int64_t)p->born_ms)
+		return;
+	metric_inc(s->started_pods);
+	metric_observe(s->start_seconds, (double)(now_real_ms() - p->born_ms) / 1e3);
 }
 
 void stats_evicted(struct stats *s, const char *signal)

@@ -97,6 +97,10 @@ void stats_collect(struct stats *s, unsigned what, stats_fn fn, void *arg);
 /* A probe has ended. */
 void stats_probe(struct stats *s, const struct pod *p, const char *container, enum probe_kind kind,
                  enum probe_result result);
+/* A turn of the pod's worker has ended. */
+void stats_turn(struct stats *s, const struct pod *p);
+/* The pod was observed: counts how long it took until it ran, once. */
+void stats_observed(struct stats *s, struct pod *p);
 /* A pod was evicted for want of this signal. */
 void stats_evicted(struct stats *s, const char *signal);
 /* The runtime was looked at. */
