@@ -54,11 +54,11 @@ class Bed:
             check(answer.status in want, f'{method} {path}: {answer.status} {answer.body[:400]!r}')
         return answer.json()
 
-    def start_scheduler(self):
+    def start_scheduler(self, *more):
         port = free_port()
         name = f'scheduler{len(self.schedulers)}'
         p = Process(name, [self.c.build + '/scheduler/kube-scheduler', '--config=' + self.config,
-                           '--bind-address=127.0.0.1', f'--secure-port={port}', '-v=3'],
+                           '--bind-address=127.0.0.1', f'--secure-port={port}', '-v=3', *more],
                     f'{self.c.folder}/{name}.log')
         p.port = port
         self.c.processes.append(p)
@@ -317,6 +317,23 @@ class WithGrpc(Cluster):
         super().start_apiserver()
 
 
+def rivals(b):
+    """Two schedulers that do not know of each other: each pod is bound once, what failed is taken back."""
+    for s in b.schedulers:
+        s.stop()
+    two = [b.start_scheduler('--leader-elect=false') for _ in range(2)]
+    b.node('n1', cpu='64')
+    b.node('n2', cpu='64')
+    for i in range(60):
+        b.pod(f'p{i}', cpu='100m')
+    b.bound(*[f'p{i}' for i in range(60)])
+    b.delete('p0', 'p1')
+    for s in two:
+        until('the number of pods', lambda s=s: 'scheduler_scheduler_cache_size{type="pods"} 58\n'
+              in b.operators(s, '/metrics')[1], WAIT_SECONDS)
+        equal(s.stop(), 0)
+
+
 def main():
     p = argparse.ArgumentParser()
     p.add_argument('--build', required=True)
@@ -333,7 +350,7 @@ def main():
         b.start_scheduler()
         try:
             for case in (binds_and_tells, waits_for_a_node, gates, priorities, preemption, spread, host_ports,
-                         pod_affinity, profiles, operators, leader_election):
+                         pod_affinity, profiles, operators, leader_election, rivals):
                 cases.run(case, b)
                 b.clear()
                 if case is binds_and_tells and cases.failed:

@@ -377,21 +377,39 @@ static bool values_differ(const struct pod_terms *t, const struct node_spec *old
 	return false;
 }
 
+/* Did the value change of a key by which pods that are there keep the waiting one away? */
+static bool existing_differ(const struct hint_call *c, const struct node_spec *old,
+                            const struct node_spec *n)
+{
+	size_t n_having;
+	struct tally *const *having = cluster_having(c->cluster, &n_having);
+	for (size_t i = 0; i < n_having; i++) {
+		const struct pod_term *t = having[i]->terms;
+		if (having[i]->kind == TALLY_HAVING_ANTI_AFFINITY &&
+		    label_value(&old->labels, t->topology_key) !=
+		        label_value(&n->labels, t->topology_key) &&
+		    cluster_term_matches(c->cluster, t, c->pod))
+			return true;
+	}
+	return false;
+}
+
 static enum hint on_node(const struct hint_call *c, const struct event *e)
 {
-	if (!has_keys(c, e->node))
-		return HINT_SKIP;
-	if (!e->old_node || (!c->pod->affinity.n && !c->pod->anti_affinity.n))
+	if (!e->node) /* pods that were there do not count any more */
 		return HINT_QUEUE;
+	if (!e->old_node)
+		return has_keys(c, e->node) ? HINT_QUEUE : HINT_SKIP;
 	return values_differ(&c->pod->affinity, e->old_node, e->node) ||
-	               values_differ(&c->pod->anti_affinity, e->old_node, e->node)
+	               values_differ(&c->pod->anti_affinity, e->old_node, e->node) ||
+	               existing_differ(c, e->old_node, e->node)
 	           ? HINT_QUEUE
 	           : HINT_SKIP;
 }
 
 static const struct plugin_event events[] = {
     {EVENT_POD_ADD | EVENT_POD_LABEL | EVENT_POD_DELETE, on_pod},
-    {EVENT_NODE_ADD | EVENT_NODE_LABEL, on_node},
+    {EVENT_NODE_ADD | EVENT_NODE_DELETE | EVENT_NODE_LABEL, on_node},
     {EVENT_NAMESPACE, NULL},
     {0}};
 

@@ -19,6 +19,7 @@ struct plain {
 
 static struct arena arena;
 static struct rng rng;
+static uint64_t seed = 1; /* another one: the first argument */
 
 static struct jvalue *parse(const char *text)
 {
@@ -77,9 +78,38 @@ static const char *random_pod(const char *name, const char *node, unsigned kind)
 	    kinds[kind]);
 }
 
+/* Each change tells the queue, when there is one. */
+static struct queue *told;
+
+static struct event last; /* for messages: its kinds and node's name */
+static char last_name[64];
+
+static void tell(const struct event *e)
+{
+	last.kinds = e->kinds;
+	snprintf(last_name, sizeof(last_name), "%s",
+	         e->node        ? e->node->name_text
+	         : event_pod(e) ? event_pod(e)->key
+	                        : "");
+	if (told)
+		queue_event(told, e, 10);
+}
+
 static void set_node(struct world *w, const char *text)
 {
-	cluster_set_node(w->cluster, world_node(w, parse(text)), NULL);
+	struct node_spec *n = world_node(w, parse(text)), *old;
+	struct event e = {.kinds = cluster_set_node(w->cluster, n, &old), .node = n};
+	e.old_node = old;
+	tell(&e);
+	node_spec_unref(old);
+}
+
+static void remove_node(struct world *w, const char *name)
+{
+	struct node_spec *old = cluster_remove_node(w->cluster, name);
+	if (old)
+		tell(&(struct event){.kinds = EVENT_NODE_DELETE, .old_node = old});
+	node_spec_unref(old);
 }
 
 static void set_pod(struct world *w, const char *text, bool assume)
@@ -89,13 +119,23 @@ static void set_pod(struct world *w, const char *text, bool assume)
 		cluster_assume(w->cluster, p, p->node_name);
 	else
 		cluster_set_pod(w->cluster, p);
+	tell(&(struct event){.kinds = EVENT_POD_ADD, .pod = p});
 	pod_info_unref(p);
+}
+
+static void remove_pod(struct world *w, const char *key)
+{
+	struct pod_info *old = cluster_remove_pod(w->cluster, key);
+	if (old)
+		tell(&(struct event){.kinds = EVENT_POD_DELETE, .old_pod = old});
+	pod_info_unref(old);
 }
 
 static void set_namespace(struct world *w, const char *text)
 {
 	const CoreV1__Pod *named = world_pod_object(&arena, parse(text));
-	cluster_set_namespace(w->cluster, named->metadata->name, named->metadata);
+	if (cluster_set_namespace(w->cluster, named->metadata->name, named->metadata))
+		tell(&(struct event){.kinds = EVENT_NAMESPACE});
 }
 
 static void change(struct world *w, struct plain *now)
@@ -106,7 +146,7 @@ static void change(struct world *w, struct plain *now)
 	case 0:
 		snprintf(name, sizeof(name), "n%u", i);
 		if (now->nodes[i] && any(2)) {
-			node_spec_unref(cluster_remove_node(w->cluster, name));
+			remove_node(w, name);
 			now->nodes[i] = NULL;
 			return;
 		}
@@ -125,7 +165,7 @@ static void change(struct world *w, struct plain *now)
 			return;
 		for (unsigned n = 0; n < 3; n++) {
 			snprintf(key, sizeof(key), "ns%u/p%u", n, k);
-			pod_info_unref(cluster_remove_pod(w->cluster, key));
+			remove_pod(w, key);
 		}
 		now->pods[k] = NULL;
 		return;
@@ -213,7 +253,7 @@ static void test_kept_up(void **state)
 	(void)state;
 	struct world lived;
 	struct plain now = {0};
-	rng_init(&rng, 20260101);
+	rng_init(&rng, seed);
 	world_init(&lived, NULL);
 	for (int step = 1; step <= STEPS; step++) {
 		change(&lived, &now);
@@ -242,7 +282,7 @@ static void test_preemption_leaves_no_trace(void **state)
 	(void)state;
 	struct world w;
 	struct plain now = {0};
-	rng_init(&rng, 7);
+	rng_init(&rng, seed);
 	world_init(&w, NULL);
 	for (int step = 0; step < 300; step++)
 		change(&w, &now);
@@ -264,13 +304,56 @@ static void test_preemption_leaves_no_trace(void **state)
 	arena_deinit(&arena);
 }
 
+/* A change that lets a waiting pod fit wakes it: no hint says no where it matters. */
+static void test_hints_miss_nothing(void **state)
+{
+	(void)state;
+	struct world w;
+	struct plain now = {0};
+	rng_init(&rng, seed);
+	world_init(&w, NULL);
+	struct queue_config config = QUEUE_CONFIG_DEFAULT;
+	config.cluster = w.cluster;
+	size_t n_woken = 0, n_rested = 0;
+	for (int step = 0; step < 4000; step++) {
+		change(&w, &now);
+		struct jvalue *v = parse(random_pod("new", "", any(KINDS)));
+		jvalue_set(&arena, v, "cpu", jvalue_str(&arena, any(2) ? "100m" : "2500m"));
+		struct pod_info *p = world_pod(&w, v);
+		struct cycle_result r = world_schedule(&w, p);
+		if (r.code == STATUS_UNSCHEDULABLE) {
+			struct queue *q = told = queue_new(&config);
+			queue_add(q, p, world_framework(&w), 1);
+			(void)queue_pop(q, 1);
+			queue_failed(q, p->key, r.rejectors, r.wake, false, 1);
+			const char *why = arena_strdup(&arena, r.message);
+			for (int i = 0; i < 6 && queue_counts(q).unschedulable; i++) {
+				change(&w, &now);
+				if (queue_counts(q).unschedulable &&
+				    world_schedule(&w, p).code == STATUS_SUCCESS)
+					fail_msg("step %d: kinds %x of %s did not wake a pod that "
+					         "had: %s",
+					         step, last.kinds, last_name, why);
+			}
+			n_woken += !queue_counts(q).unschedulable;
+			n_rested += queue_counts(q).unschedulable;
+			queue_free(q);
+			told = NULL;
+		}
+		pod_info_unref(p);
+	}
+	assert_true(n_woken > 50 && n_rested > 50);
+	world_deinit(&w);
+	arena_deinit(&arena);
+}
+
 /* Fills a cluster; the nodes that were chosen, in order. */
-static void fill(uint64_t seed, struct buf *out)
+static void fill(uint64_t choices, struct buf *out)
 {
 	struct world w;
 	world_init(&w, NULL);
 	rng_init(&rng, 3);
-	rng_init(&w.rng, seed);
+	rng_init(&w.rng, choices);
 	for (unsigned i = 0; i < NODES; i++)
 		set_node(&w, arena_printf(&arena, "{name: n%u, labels: {zone: z%u}}", i, i % 3));
 	for (unsigned k = 0; k < PODS; k++) {
@@ -299,11 +382,15 @@ static void test_equal_seeds_decide_equally(void **state)
 	arena_deinit(&arena);
 }
 
-int main(void)
+int main(int argc, char **argv)
 {
+	if (argc > 1)
+		seed = strtoull(argv[1], NULL, 10);
+	print_message("seed %llu\n", (unsigned long long)seed);
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(test_kept_up),
 	    cmocka_unit_test(test_preemption_leaves_no_trace),
+	    cmocka_unit_test(test_hints_miss_nothing),
 	    cmocka_unit_test(test_equal_seeds_decide_equally),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
