@@ -3,6 +3,7 @@
 import json
 import os
 import signal
+import socket
 import tempfile
 
 from cluster import BUSYBOX, check, equal, pod
@@ -181,7 +182,10 @@ def case_probes(c):
         s.apply(pod('ready', SLEEP, container=ready), pod('http', server + SLEEP, container=http),
                 pod('live', 'touch /tmp/live; ' + server + SLEEP, container=live,
                     restartPolicy='Always'),
-                pod('hook', SLEEP, container=bad, restartPolicy='Always'))
+                pod('hook', SLEEP, container=bad, restartPolicy='Always'),
+                pod('moved', 'mkdir -p /w/d; echo x > /w/d/index.html; httpd -p 8080 -h /w; ' + SLEEP,
+                    container={'readinessProbe': {'httpGet': {'path': '/d', 'port': 8080},
+                                                  'periodSeconds': 1}}))
         s.until('readiness fails', lambda: any(
             m.startswith('Readiness probe failed: ') for _, m in events(s, 'ready', 'Unhealthy')))
         s.until('HTTP fails', lambda: ('Unhealthy', 'Readiness probe failed: HTTP probe failed with '
@@ -189,7 +193,8 @@ def case_probes(c):
         equal(s.kubectl('get', 'pod', 'ready', '--no-headers').split()[1], '0/1')
         s.kubectl('exec', 'ready', '--', 'touch', '/tmp/ready')
         s.kubectl('exec', 'http', '--', 'sh', '-c', 'test -f /tmp/started && echo x > /w/x')
-        s.ready('ready', 'http', 'live')
+        s.ready('ready', 'http', 'live', 'moved')
+        check(not events(s, 'moved', 'ProbeWarning'), 'a redirect on the same host was not followed')
         s.kubectl('exec', 'live', '--', 'rm', '/tmp/live')
         s.until('the container is restarted', lambda: s.container('live')['restartCount'] == 1)
         check(('Killing', 'Container main failed liveness probe, will be restarted')
@@ -321,11 +326,16 @@ def case_security(c):
 
 
 def case_names(c):
-    """Host names, /etc/hosts, resolv.conf, the host's network and shared processes."""
+    """Host names and ports, /etc/hosts, resolv.conf, the host's network and shared processes."""
     dns = {'nameservers': ['192.0.2.53'], 'searches': ['one.test'], 'options': [
         {'name': 'ndots', 'value': '3'}]}
     show = 'hostname; cat /etc/hosts /etc/resolv.conf'
+    with socket.socket() as free:
+        free.bind(('', 0))
+        port = free.getsockname()[1]
     with c.space('pods-names') as s:
+        s.apply(pod('port', 'mkdir /w; echo found > /w/x; httpd -p 8080 -h /w; ' + SLEEP,
+                    container={'ports': [{'containerPort': 8080, 'hostPort': port}]}))
         s.apply(pod('named', show, hostname='me', subdomain='sub', setHostnameAsFQDN=True,
                     dnsPolicy='None', dnsConfig=dns,
                     hostAliases=[{'ip': '192.0.2.7', 'hostnames': ['x.test', 'y.test']}]),
@@ -333,6 +343,12 @@ def case_names(c):
                 pod('shared', 'sleep 1; ps', shareProcessNamespace=True))
         for name in ('named', 'host', 'shared'):
             waits_for(s, name, 'Completed')
+        s.until('the port of the host answers', lambda: s.run(
+            'curl', '-s', '-m', '2', f'http://{column(s, "port", ".status.hostIP")}:{port}/x',
+            ok=False).stdout == 'found\n')
+        s.apply(pod('taken', 'true', nodeName=c.node(),
+                    container={'ports': [{'containerPort': 8080, 'hostPort': port}]}))
+        waits_for(s, 'taken', 'NodePorts')
         log = s.kubectl('logs', 'named')
         for text in ('me.sub.pods-names.svc.', '192.0.2.7\tx.test\ty.test', 'nameserver 192.0.2.53',
                      'search one.test', 'options ndots:3', '# Kubernetes-managed hosts file.',
