@@ -315,6 +315,20 @@ def case_scale(c, node):
         c.until('the slices', lambda: len(addresses(c)) == n)
 
 
+def case_replication_controller(c, node):
+    path, labels = DEFAULT + '/replicationcontrollers', {'app': 'old'}
+    c.call('POST', path, {'apiVersion': 'v1', 'kind': 'ReplicationController', 'metadata': {'name': 'old'}, 'spec': {
+        'replicas': 2, 'selector': labels, 'template': {'metadata': {'labels': labels}, 'spec': {
+            'containers': [{'name': 'main', 'image': 'one'}]}}}})
+    c.until('two ready pods', lambda: c.call('GET', path + '/old')['status'].get('readyReplicas') == 2)
+    owners = [p['metadata']['ownerReferences'][0] for p in c.items(DEFAULT + '/pods?labelSelector=app%3Dold')]
+    if {(o['apiVersion'], o['kind'], o['name']) for o in owners} != {('v1', 'ReplicationController', 'old')}:
+        raise Failure('owners: %s' % owners)
+    c.call('PATCH', path + '/old', {'spec': {'replicas': 0}}, MERGE)
+    c.until('no pods', lambda: not c.items(DEFAULT + '/pods?labelSelector=app%3Dold'))
+    c.call('DELETE', path + '/old')
+
+
 def case_cascade(c, node):
     c.call('DELETE', APPS + '/deployments/web')
     c.until('the sets go', lambda: not c.items(APPS + '/replicasets'))
@@ -686,7 +700,7 @@ def case_a_silent_node(c, node):
 
 
 CASES = [case_namespaces_are_furnished, case_a_ready_node_loses_its_taints, case_deployment,
-         case_rollout, case_scale, case_cascade, case_foreground_and_orphan,
+         case_rollout, case_scale, case_replication_controller, case_cascade, case_foreground_and_orphan,
          case_endpoints, case_mirrored_endpoints, case_job, case_indexed_job, case_failing_job,
          case_suspended_job, case_ttl_after_finished, case_daemonset, case_statefulset,
          case_cronjob, case_disruption_budget, case_quota,         case_token_secret, case_namespace,

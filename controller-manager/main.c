@@ -21,6 +21,7 @@ static const struct controller *const all[] = {
     &controller_node_lifecycle,
     &controller_pod_gc,
     &controller_replicaset,
+    &controller_replicationcontroller,
     &controller_resourcequota,
     &controller_root_ca,
     &controller_serviceaccount,

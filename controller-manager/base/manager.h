@@ -61,6 +61,7 @@ extern const struct controller controller_namespace;
 extern const struct controller controller_node_lifecycle;
 extern const struct controller controller_pod_gc;
 extern const struct controller controller_replicaset;
+extern const struct controller controller_replicationcontroller;
 extern const struct controller controller_resourcequota;
 extern const struct controller controller_root_ca;
 extern const struct controller controller_serviceaccount;

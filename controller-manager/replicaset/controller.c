@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The shell of the ReplicaSet controller: pods and ReplicaSets in, pods made and deleted, status.
- */
+ * ReplicationControllers are kept by the same shell, as ReplicaSets (kinds.h). */
 #include "common/base/clock.h"
 #include "common/base/heap.h"
 #include "controller-manager/base/claim.h"
 #include "controller-manager/base/index.h"
 #include "controller-manager/base/plan/pods.h"
 #include "controller-manager/base/pods.h"
+#include "controller-manager/replicaset/kinds.h"
 #include "controller-manager/replicaset/plan/plan.h"
 #include "proto/meta_labels.h"
 #include "proto/schema_messages.h"
@@ -14,6 +15,7 @@
 enum { WORKERS = 8 };
 
 struct replicasets {
+	const struct set_kind *kind;
 	struct pod_control control;
 	struct informer *sets, *pods;
 	unsigned by_owner, orphans, by_uid, by_ns;
@@ -37,8 +39,8 @@ static size_t claim_pods(struct replicasets *s, struct work *w, const AppsV1__Re
 	                        .objects = s->pods,
 	                        .by_owner = s->by_owner,
 	                        .orphans = s->orphans,
-	                        .api_version = "apps/v1",
-	                        .kind = "ReplicaSet",
+	                        .api_version = s->kind->api_version,
+	                        .kind = s->kind->kind,
 	                        .owner = rs->metadata,
 	                        .selector = &selector,
 	                        .adoptable = may_be_adopted};
@@ -55,18 +57,15 @@ static void make_pods(struct replicasets *s, struct work *w, const AppsV1__Repli
 	pods_make(&s->control, w, rs->metadata, pods, n, NULL, NULL);
 }
 
-static void write_status(struct replicasets *s, struct work *w, AppsV1__ReplicaSet *rs,
-                         AppsV1__ReplicaSetStatus *status)
+static void write_status(struct replicasets *s, struct work *w, const MetaV1__ObjectMeta *meta,
+                         const ProtobufCMessage *msg)
 {
-	struct client_target t = {.resource = {"apps", "v1", "replicasets"},
-	                          .ns = rs->metadata->namespace_,
-	                          .name = rs->metadata->name,
+	struct client_target t = {.resource = s->kind->resource,
+	                          .ns = meta->namespace_,
+	                          .name = meta->name,
 	                          .subresource = "status"};
-	AppsV1__ReplicaSet copy = *rs;
-	copy.status = status;
 	work_hold(w);
-	client_write_msg(s->control.client, false, &t, &apps_v1__replica_set_schema, &copy.base,
-	                 work_done, w);
+	client_write_msg(s->control.client, false, &t, s->kind->schema, msg, work_done, w);
 }
 
 static void process(struct workqueue *q, const char *key, void *arg)
@@ -74,12 +73,12 @@ static void process(struct workqueue *q, const char *key, void *arg)
 	struct replicasets *s = arg;
 	_cleanup_arena_ struct arena a = {0};
 	const struct informer_object *o = informer_get_key(s->sets, key);
-	AppsV1__ReplicaSet *rs =
-	    o ? (void *)informer_object_decode(o, &apps_v1__replica_set_schema, &a) : NULL;
-	if (!rs) {
+	const ProtobufCMessage *msg = o ? informer_object_decode(o, s->kind->schema, &a) : NULL;
+	if (!msg) {
 		workqueue_done(q, key);
 		return;
 	}
+	const AppsV1__ReplicaSet *rs = s->kind->view(msg, &a);
 	struct work *w = work_begin(q, key);
 	CoreV1__Pod **pods = NULL;
 	struct replicaset_plan plan;
@@ -94,7 +93,7 @@ static void process(struct workqueue *q, const char *key, void *arg)
 		make_pods(s, w, rs, plan.create, &a);
 	pods_remove(&s->control, w, rs->metadata, plan.remove, plan.n_remove, NULL, NULL);
 	if (plan.status_differs)
-		write_status(s, w, rs, &plan.status);
+		write_status(s, w, rs->metadata, s->kind->with_status(msg, &plan.status, &a));
 	if (plan.recheck_s)
 		workqueue_add_after(q, key, (uint64_t)MAX(plan.recheck_s - in.now_s, 1) * 1000);
 	work_end(w);
@@ -157,14 +156,14 @@ static void on_pod_delete(const struct informer_object *old, void *arg)
 	wake(s, old);
 }
 
-static void *make(struct manager *m)
+static void *make(struct manager *m, const struct set_kind *kind)
 {
 	struct replicasets *s = heap_new(struct replicasets);
-	pod_control_init(&s->control, m, "replicaset-controller", controller_replicaset.name,
-	                 "apps/v1", "ReplicaSet");
-	s->queue = manager_queue(m, "replicaset", WORKERS, process, s);
-	s->sets = informers_get(
-	    m->informers, &(struct client_resource){"apps", "v1", "replicasets"}, NULL, NULL, NULL);
+	s->kind = kind;
+	pod_control_init(&s->control, m, kind->account, kind->component, kind->api_version,
+	                 kind->kind);
+	s->queue = manager_queue(m, kind->queue, WORKERS, process, s);
+	s->sets = informers_get(m->informers, &kind->resource, NULL, NULL, NULL);
 	s->pods = informers_get(m->informers, &(struct client_resource){"", "v1", "pods"}, NULL,
 	                        NULL, NULL);
 	s->by_owner = informer_add_index(s->pods, "owner", informer_index_owner);
@@ -191,5 +190,20 @@ static void free_self(void *self)
 	free(s);
 }
 
+static void *make_replicasets(struct manager *m)
+{
+	return make(m, &set_kind_replicaset);
+}
+
+static void *make_replicationcontrollers(struct manager *m)
+{
+	return make(m, &set_kind_replicationcontroller);
+}
+
 const struct controller controller_replicaset = {
-    .name = "replicaset-controller", .make = make, .run = run, .free = free_self};
+    .name = "replicaset-controller", .make = make_replicasets, .run = run, .free = free_self};
+const struct controller controller_replicationcontroller = {.name =
+                                                                "replicationcontroller-controller",
+                                                            .make = make_replicationcontrollers,
+                                                            .run = run,
+                                                            .free = free_self};

@@ -225,8 +225,7 @@ def rc_scale(t):
     r.create(workload('ReplicationController', 'rc', 1))
     s = r.get('rc', 'scale')
     equal(s['spec']['replicas'], 1, 'the replicas')
-    s['spec']['replicas'] = 2
-    r.update(s, 'scale')
+    poll('replacing the scale', lambda: r.update({**r.get('rc', 'scale'), 'spec': {'replicas': 2}}, 'scale'))
     equal(r.get('rc')['spec']['replicas'], 2, 'the replicas after the update')
     t.pods.until('two pods', lambda pods: len(pods) == 2, labels={'name': 'rc'})
 
