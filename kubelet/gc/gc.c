@@ -9,6 +9,7 @@
 #include "common/base/clock.h"
 #include "common/base/log.h"
 #include "kubelet/cgroup/cgroups.h"
+#include "kubelet/logs/links.h"
 #include "kubelet/node/node.h"
 #include "kubelet/pod/pod.h"
 #include "kubelet/stats/stats.h"
@@ -315,6 +316,7 @@ static void collect_folders(void *arg)
 	remove_orphans(g, arena_printf(&a, "%s/pods", g->k->config->root_dir), false);
 	remove_orphans(g, g->k->config->logs_dir, true);
 	cgroups_clean(g->k->cgroups);
+	log_links_clean(g->k);
 }
 
 /* Life */

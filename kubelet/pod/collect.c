@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include "common/base/log.h"
+#include "kubelet/logs/links.h"
 #include "kubelet/logs/rotation.h"
 #include "kubelet/pod/pod.h"
 
@@ -28,6 +29,7 @@ static void remove_container(struct pod *p, const struct runtime_container *c)
 	_cleanup_arena_ struct arena a = {0};
 	const char *log = arena_printf(&a, "%s/%s/%u.log", pod_log_dir(p, &a), c->name, c->attempt);
 	log_files_remove(log);
+	log_link_remove(p, c);
 	pod_step(p);
 	cri_call(p->k->cri, CRI_REMOVE_CONTAINER, &q, CRI_TIMEOUT_MS, on_removed, p);
 }

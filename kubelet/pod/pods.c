@@ -7,6 +7,7 @@
 #include "common/base/clock.h"
 #include "common/base/log.h"
 #include "kubelet/node/node.h"
+#include "kubelet/logs/links.h"
 #include "kubelet/pleg/exits.h"
 #include "kubelet/pod/pod.h"
 #include "kubelet/static/statics.h"
@@ -257,6 +258,7 @@ void pods_observed(struct pods *p, struct pod *pod)
 {
 	exits_sync(p->exits, pod);
 	stats_observed(p->k->stats, pod);
+	log_links_make(pod);
 	if (!exits_complete(p->exits) && p->relist.due_ms > loop_now_ms(p->k->loop) + RELIST_MS &&
 	    loop_timer_active(&p->relist))
 		loop_timer_start(&p->relist, RELIST_MS);

@@ -160,6 +160,8 @@ def case_logs_and_static_pods(c):
         write('second')
         s.until('the new one runs', lambda: s.kubectl('logs', mirror, ok=False) == 'second\n', 60)
 
+        links = f'{c.folder}/var/log/kubec/containers/chatty_{s.namespace}_main-*.log'
+        s.until('a link to the log', lambda: [os.path.exists(x) for x in glob.glob(links)] == [True])
         logs = f'{c.folder}/var/log/kubec/pods/{s.namespace}_chatty_*/main/'
         s.until('two rotated logs', lambda: len(glob.glob(logs + '0.log.*')) == 2, 90)
         s.until('one compressed', lambda: glob.glob(logs + '0.log.*.gz'), 60)
