@@ -138,6 +138,17 @@ static void keep_cycle(struct scheduler *s, struct binding *b)
 		abort();
 }
 
+/* The place that was kept for the pod on another node is free. */
+static void leave_nomination(struct scheduler *s, const struct pod_info *p, const char *node)
+{
+	const char *nominated = cluster_nomination(s->cluster, p->key);
+	bool elsewhere = nominated && strcmp(nominated, node) != 0;
+	cluster_unnominate(s->cluster, p->key);
+	if (elsewhere)
+		queue_event(s->queue, &(struct event){.kinds = EVENT_POD_DELETE, .old_pod = p},
+		            scheduler_now_ms(s));
+}
+
 void bind_begin(struct scheduler *s, const struct queue_item *it, struct node_info *n,
                 uint64_t began_ns)
 {
@@ -157,7 +168,7 @@ void bind_begin(struct scheduler *s, const struct queue_item *it, struct node_in
 	    .began_ns = began_ns,
 	};
 	list_init(&b->waiting);
-	cluster_unnominate(s->cluster, b->pod->key);
+	leave_nomination(s, b->pod, b->node);
 	cluster_assume(s->cluster, b->pod, b->node);
 	enum status_code code = cycle_reserve(s->cycle, n, &by);
 	if (code != STATUS_SUCCESS) {

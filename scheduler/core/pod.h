@@ -67,7 +67,8 @@ struct host_port {
 struct pod_info {
 	size_t refs;
 	struct symbol_refs symbols;
-	struct arena arena;
+	struct arena arena;                     /* of pods with terms or constraints */
+	void *block;                            /* of all others: one allocation */
 	const char *key, *ns_text, *name, *uid; /* key: namespace/name */
 	const char *scheduler_name, *node_name, *nominated_node;
 	uint32_t ns;

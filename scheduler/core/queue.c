@@ -5,6 +5,7 @@
 
 #include "scheduler/core/queue_heap.h"
 
+enum { EVENTS_MAX = 65536 }; /* kept; who may have missed more is tried again */
 enum { KINDS = 13, INCOMING_PLACES = QUEUE_UNSCHEDULABLE + 1 };
 
 /* Items in no order; each knows its slot. */
@@ -115,14 +116,10 @@ static void count_interest(struct queue *q, unsigned kinds, bool comes)
 	}
 }
 
-/* Events that no pod in flight can have missed are not needed any more. */
-static void trim_events(struct queue *q)
+static void drop_first_event(struct queue *q)
 {
-	uint64_t needed = q->events_base + (q->events.n - q->events_head);
-	if (!list_empty(&q->flight))
-		needed = list_first(&q->flight, struct queue_item, flight)->seen_from;
-	for (; q->events_base < needed; q->events_base++)
-		event_release(&q->events.at[q->events_head++]);
+	event_release(&q->events.at[q->events_head++]);
+	q->events_base++;
 	if (q->events_head == q->events.n) {
 		q->events.n = q->events_head = 0;
 	} else if (q->events_head > 64 && q->events_head > q->events.n / 2) {
@@ -131,6 +128,16 @@ static void trim_events(struct queue *q)
 		        q->events.n * sizeof(*q->events.at));
 		q->events_head = 0;
 	}
+}
+
+/* Events that no pod in flight can have missed are not needed any more. */
+static void trim_events(struct queue *q)
+{
+	uint64_t needed = q->events_base + (q->events.n - q->events_head);
+	if (!list_empty(&q->flight))
+		needed = list_first(&q->flight, struct queue_item, flight)->seen_from;
+	while (q->events_base < needed)
+		drop_first_event(q);
 }
 
 /* Takes the item out of the place where it stands. */
@@ -247,6 +254,8 @@ static void keep_event(struct queue *q, const struct event *e)
 {
 	if (!q->n_flight)
 		return;
+	if (queue_events_kept(q) == EVENTS_MAX)
+		drop_first_event(q);
 	*vec_push(&q->events) = (struct event){
 	    .kinds = e->kinds,
 	    .own = e->own,
@@ -372,6 +381,8 @@ static uint64_t backoff_of(const struct queue *q, unsigned attempts)
 /* The kind of the first event since it was taken that helps, as a cause; -1: none. */
 static int helped_by(const struct queue *q, const struct queue_item *it)
 {
+	if (it->seen_from < q->events_base)
+		return QUEUE_CAUSE_TIMEOUT;
 	for (size_t i = q->events_head + (size_t)(it->seen_from - q->events_base); i < q->events.n;
 	     i++)
 		if (helps(q, it, &q->events.at[i]))

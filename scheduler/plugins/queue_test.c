@@ -175,6 +175,24 @@ static void test_events_in_flight(void **state)
 	assert_pop("r", 9000); /* the same event woke this one */
 }
 
+/* There is an end to the events that are kept: who may have missed one is tried again. */
+static void test_too_many_events(void **state)
+{
+	(void)state;
+	add("p", 0, "", 1);
+	assert_pop("p", 1);
+	for (int i = 0; i < 70000; i++)
+		queue_event(q, &(struct event){.kinds = EVENT_NAMESPACE}, 2);
+	assert_int_equal(queue_events_kept(q), 65536);
+	add("r", 0, "", 3);
+	assert_pop("r", 3);
+	failed("p", fit, 4);
+	failed("r", fit, 4);
+	assert_int_equal(queue_counts(q).backoff, 1);
+	assert_int_equal(queue_counts(q).unschedulable, 1);
+	assert_int_equal(queue_events_kept(q), 0);
+}
+
 static void test_flush(void **state)
 {
 	(void)state;
@@ -280,6 +298,7 @@ int main(void)
 	    cmocka_unit_test_setup_teardown(test_error_backoff, setup, teardown),
 	    cmocka_unit_test_setup_teardown(test_backoff_gives_way, setup, teardown),
 	    cmocka_unit_test_setup_teardown(test_events_in_flight, setup, teardown),
+	    cmocka_unit_test_setup_teardown(test_too_many_events, setup, teardown),
 	    cmocka_unit_test_setup_teardown(test_flush, setup, teardown),
 	    cmocka_unit_test_setup_teardown(test_own_update, setup, teardown),
 	    cmocka_unit_test_setup_teardown(test_activate, setup, teardown),
