@@ -86,6 +86,45 @@ static void test_isolated_leader(void **state)
 	cluster_deinit(c);
 }
 
+/* A transfer costs a few round trips, not an election timeout, and loses nothing. */
+static void test_transfer(void **state)
+{
+	struct cluster *c = &cluster;
+	cluster_init(c, 3, 6);
+	cluster_run(c, 4000);
+	for (unsigned turn = 0; turn < 3; turn++) {
+		struct cluster_node *old = cluster_leader(c), *to = &c->nodes[old->id % 3];
+		assert_int_equal(cluster_propose(c, old, turn), 0);
+		assert_int_equal(cluster_transfer(c, old, to->id), 0);
+		assert_int_equal(raft_status(old->raft).transfer_to, to->id);
+		assert_int_equal(cluster_propose(c, old, turn), -ERR_UNAVAILABLE);
+		cluster_run(c, 100);
+		assert_ptr_equal(cluster_leader(c), to);
+		assert_int_equal(raft_status(old->raft).transfer_to, 0);
+		assert_int_equal(cluster_propose(c, to, turn), 0);
+	}
+	cluster_run(c, 200);
+	for (unsigned i = 0; i < 3; i++)
+		assert_int_equal(c->nodes[i].applied, 10); /* 4 first entries, 6 commands */
+	cluster_deinit(c);
+}
+
+/* The leader dies and its streams break: the others do not wait for an election timeout. */
+static void test_broken_streams(void **state)
+{
+	struct cluster *c = &cluster;
+	cluster_init(c, 3, 8);
+	cluster_run(c, 4000);
+	struct cluster_node *old = cluster_leader(c);
+	cluster_crash(c, (unsigned)old->id - 1);
+	for (unsigned i = 0; i < 3; i++)
+		if (i != old->id - 1)
+			cluster_break(c, i, (unsigned)old->id - 1);
+	cluster_run(c, 250);
+	assert_non_null(cluster_leader(c));
+	cluster_deinit(c);
+}
+
 static void test_backpressure(void **state)
 {
 	struct cluster *c = &cluster;
@@ -147,7 +186,11 @@ static void chaos_turn(struct cluster *c)
 		ERR_IGNORE(cluster_propose(c, n, dice)); /* followers refuse */
 	else if (dice < 260 && n->raft)
 		ERR_IGNORE(cluster_read(c, n)); /* without a leader refused */
-	else if (dice < 264 && n->raft && n->applied > 30)
+	else if (dice < 266)
+		cluster_break(c, node, (unsigned)rng_below(&c->rng, c->n));
+	else if (dice < 272 && n->raft)
+		ERR_IGNORE(cluster_transfer(c, n, 1 + rng_below(&c->rng, c->n))); /* likewise */
+	else if (dice < 276 && n->raft && n->applied > 30)
 		cluster_compact(c, n, n->applied - rng_below(&c->rng, 30));
 	cluster_turn(c);
 }
@@ -205,6 +248,8 @@ int main(void)
 	    cmocka_unit_test(test_one_member),
 	    cmocka_unit_test(test_three_members),
 	    cmocka_unit_test(test_isolated_leader),
+	    cmocka_unit_test(test_transfer),
+	    cmocka_unit_test(test_broken_streams),
 	    cmocka_unit_test(test_backpressure),
 	    cmocka_unit_test(test_lagging_member_gets_snapshot),
 	    cmocka_unit_test(test_chaos),

@@ -62,7 +62,8 @@ struct raft {
 
 	/* Leader. */
 	uint64_t heartbeat_at_ms;
-	uint64_t round, term_start; /* term_start: index of this term's first entry */
+	uint64_t round, term_start;            /* term_start: index of this term's first entry */
+	uint64_t transfer_to, transfer_end_ms; /* 0: no transfer is under way */
 
 	VEC(struct read_waiting)
 	reads; /* leader: wait for a round; follower: wait for the leader */
@@ -83,6 +84,8 @@ void election_reset_timer(struct raft *r);
 void election_tick(struct raft *r);
 void election_persisted(struct raft *r);
 void election_vote(struct raft *r, uint64_t from, bool granted);
+void election_at_once(struct raft *r);
+void election_leader_unreachable(struct raft *r);
 void become_follower(struct raft *r, uint64_t term, uint64_t leader);
 bool election_in_lease(const struct raft *r);
 
@@ -94,6 +97,7 @@ void replicate_commit(struct raft *r);
 void replicate_ack(struct raft *r, struct peer *p, uint64_t index);
 void replicate_reject(struct raft *r, struct peer *p, uint64_t index, struct raft_mark hint);
 void replicate_alive(struct raft *r, struct peer *p);
+void replicate_unreachable(struct raft *r, struct peer *p);
 void replicate_snapshot_sent(struct raft *r, struct peer *p, bool ok);
 
 /* heartbeat.c */
@@ -101,6 +105,12 @@ void heartbeat_round(struct raft *r);
 void heartbeat_tick(struct raft *r);
 uint64_t heartbeat_quorum_round(const struct raft *r);
 uint64_t heartbeat_quorum_heard(const struct raft *r);
+
+/* transfer.c */
+int transfer_start(struct raft *r, uint64_t to);
+void transfer_advance(struct raft *r, const struct peer *p);
+void transfer_tick(struct raft *r);
+void recv_timeout_now(struct raft *r, const struct raft_message *m);
 
 /* propose.c */
 int propose(struct raft *r, struct blob *const *data, size_t n);

@@ -24,7 +24,7 @@ static enum raft_vote vote_of(const void *arg, uint64_t id)
 	return p ? p->vote : RAFT_VOTE_NONE;
 }
 
-static void ask_for_votes(struct raft *r, bool pre)
+static void ask_for_votes(struct raft *r, bool pre, bool transfer)
 {
 	for (unsigned i = 0; i < r->n_peers; i++) {
 		struct peer *p = &r->peers[i];
@@ -34,7 +34,7 @@ static void ask_for_votes(struct raft *r, bool pre)
 		    .type = RAFT_MSG_VOTE,
 		    .to = p->id,
 		    .term = r->hard.term + pre,
-		    .vote = {.pre = pre, .last = tail_last_mark(&r->tail)},
+		    .vote = {.pre = pre, .transfer = transfer, .last = tail_last_mark(&r->tail)},
 		};
 		/* The vote for itself is durable before another member can add to it. */
 		if (pre)
@@ -55,7 +55,7 @@ static void set_candidate(struct raft *r, enum raft_role role)
 	election_reset_timer(r);
 }
 
-static void campaign(struct raft *r)
+static void campaign(struct raft *r, bool transfer)
 {
 	r->hard.term++;
 	r->hard.vote = r->opt.id;
@@ -63,7 +63,7 @@ static void campaign(struct raft *r)
 	r->matched = 0;
 	set_candidate(r, RAFT_CANDIDATE);
 	r->campaign_seq = r->tail.next_seq;
-	ask_for_votes(r, false);
+	ask_for_votes(r, false, transfer);
 }
 
 static void become_leader(struct raft *r)
@@ -91,7 +91,7 @@ static void decide(struct raft *r)
 		r->role = RAFT_FOLLOWER;
 	} else if (outcome == RAFT_WON) {
 		if (r->role == RAFT_PRECANDIDATE)
-			campaign(r);
+			campaign(r, false);
 		else
 			become_leader(r);
 	}
@@ -107,8 +107,27 @@ void election_tick(struct raft *r)
 	}
 	set_candidate(r, RAFT_PRECANDIDATE);
 	core_peer(r, r->opt.id)->vote = RAFT_VOTE_YES;
-	ask_for_votes(r, true);
+	ask_for_votes(r, true, false);
 	decide(r);
+}
+
+void election_at_once(struct raft *r)
+{
+	/* Thesis, section 3.10: as if the timer had run out; who is told by the leader need not ask
+	 * first. */
+	if (raft_conf_is_voter(&r->conf, r->opt.id) && !r->installing)
+		campaign(r, true);
+}
+
+void election_leader_unreachable(struct raft *r)
+{
+	/* A broken stream says earlier than the timer what the timer would say; pre-vote keeps one
+	 * that is alone with this opinion from disturbing. All followers may notice at the same
+	 * moment, therefore the draw. */
+	read_fail_all(r);
+	r->leader = 0;
+	r->election_at_ms =
+	    MIN(r->election_at_ms, r->now_ms + rng_below(&r->opt.rng, r->opt.heartbeat_ms));
 }
 
 void election_persisted(struct raft *r)
@@ -140,6 +159,7 @@ void become_follower(struct raft *r, uint64_t term, uint64_t leader)
 	}
 	r->role = RAFT_FOLLOWER;
 	r->leader = leader;
+	r->transfer_to = 0;
 	r->uncommitted_bytes = 0;
 	if (leader) {
 		r->leader_heard_ms = r->now_ms;

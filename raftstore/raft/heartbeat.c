@@ -52,6 +52,7 @@ void heartbeat_tick(struct raft *r)
 		become_follower(r, r->hard.term, 0);
 		return;
 	}
+	transfer_tick(r);
 	if (r->n_peers > 1 && r->now_ms >= r->heartbeat_at_ms) {
 		heartbeat_round(r);
 		r->heartbeat_at_ms = r->now_ms + r->opt.heartbeat_ms;

@@ -3,7 +3,7 @@
 
 int propose(struct raft *r, struct blob *const *data, size_t n)
 {
-	if (r->role != RAFT_LEADER)
+	if (r->role != RAFT_LEADER || r->transfer_to)
 		return -ERR_UNAVAILABLE;
 	uint64_t bytes = 0;
 	for (size_t i = 0; i < n; i++)

@@ -174,7 +174,7 @@ static void refuse_old_term(struct raft *r, const struct raft_message *m)
 static bool adopt_term(struct raft *r, const struct raft_message *m)
 {
 	if (m->type == RAFT_MSG_VOTE) {
-		if (election_in_lease(r))
+		if (election_in_lease(r) && !m->vote.transfer)
 			return false;
 		if (m->vote.pre)
 			return true;
@@ -182,7 +182,7 @@ static bool adopt_term(struct raft *r, const struct raft_message *m)
 	if (m->type == RAFT_MSG_VOTE_RESULT && m->vote_result.pre && m->vote_result.granted)
 		return true;
 	bool from_leader = m->type == RAFT_MSG_APPEND || m->type == RAFT_MSG_HEARTBEAT ||
-	                   m->type == RAFT_MSG_SNAPSHOT;
+	                   m->type == RAFT_MSG_SNAPSHOT || m->type == RAFT_MSG_TIMEOUT_NOW;
 	become_follower(r, m->term, from_leader ? m->from : 0);
 	return true;
 }
@@ -199,6 +199,7 @@ static void receive(struct raft *r, const struct raft_message *m)
 	    [RAFT_MSG_SNAPSHOT] = recv_snapshot,
 	    [RAFT_MSG_READ] = recv_read,
 	    [RAFT_MSG_READ_RESULT] = recv_read_result,
+	    [RAFT_MSG_TIMEOUT_NOW] = recv_timeout_now,
 	};
 	if (m->to != r->opt.id || m->from == r->opt.id || !core_peer(r, m->from))
 		return;
@@ -277,8 +278,18 @@ static uint64_t next_deadline(const struct raft *r)
 	if (r->n_peers == 1)
 		return UINT64_MAX;
 	uint64_t heard = heartbeat_quorum_heard(r);
-	return MIN(r->heartbeat_at_ms,
-	           heard == UINT64_MAX ? UINT64_MAX : heard + r->opt.election_ms);
+	uint64_t at =
+	    MIN(r->heartbeat_at_ms, heard == UINT64_MAX ? UINT64_MAX : heard + r->opt.election_ms);
+	return r->transfer_to ? MIN(at, r->transfer_end_ms) : at;
+}
+
+static void unreachable(struct raft *r, uint64_t id)
+{
+	struct peer *p = core_peer(r, id);
+	if (r->role == RAFT_LEADER && p && id != r->opt.id)
+		replicate_unreachable(r, p);
+	else if (r->role == RAFT_FOLLOWER && id && id == r->leader)
+		election_leader_unreachable(r);
 }
 
 static int dispatch(struct raft *r, const struct raft_event *e)
@@ -310,6 +321,11 @@ static int dispatch(struct raft *r, const struct raft_event *e)
 	}
 	case RAFT_COMPACT:
 		compact(r, e->compact_index);
+		break;
+	case RAFT_TRANSFER:
+		return transfer_start(r, e->transfer_to);
+	case RAFT_PEER_UNREACHABLE:
+		unreachable(r, e->unreachable);
 		break;
 	default:
 		return -ERR_INVALID;
@@ -357,5 +373,6 @@ struct raft_status raft_status(const struct raft *r)
 	    .applied = r->applied,
 	    .persisted = r->tail.persisted,
 	    .uncommitted_bytes = r->uncommitted_bytes,
+	    .transfer_to = r->transfer_to,
 	};
 }

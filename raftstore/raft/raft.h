@@ -60,6 +60,7 @@ enum raft_message_type {
 	RAFT_MSG_SNAPSHOT,
 	RAFT_MSG_READ,
 	RAFT_MSG_READ_RESULT,
+	RAFT_MSG_TIMEOUT_NOW,
 };
 
 struct raft_message {
@@ -69,6 +70,7 @@ struct raft_message {
 	union {
 		struct {
 			bool pre;
+			bool transfer; /* the leader asked for it: no lease protects */
 			struct raft_mark last;
 		} vote;
 		struct {
@@ -122,6 +124,8 @@ enum raft_event_type {
 	RAFT_SNAPSHOT_DONE,
 	RAFT_SNAPSHOT_SENT,
 	RAFT_COMPACT,
+	RAFT_TRANSFER,
+	RAFT_PEER_UNREACHABLE,
 };
 
 struct raft_event {
@@ -133,7 +137,8 @@ struct raft_event {
 		const struct raft_message *message;
 		/* RAFT_PROPOSE: n commands, all or none. The update names the index and term of the
 		 * first; a command is lost when another term's entry is committed at its index.
-		 * -ERR_UNAVAILABLE: not the leader (raft_status names it);
+		 * -ERR_UNAVAILABLE: not the leader (raft_status names it), or it hands its
+		 * leadership over;
 		 * -ERR_TOO_MANY_REQUESTS: too much is uncommitted. */
 		struct {
 			struct blob *const *data;
@@ -162,6 +167,15 @@ struct raft_event {
 		/* RAFT_COMPACT: entries up to here (at most the applied index) are not needed any
 		 * more; a peer that still needs them gets a snapshot. */
 		uint64_t compact_index;
+		/* RAFT_TRANSFER: hand the leadership to this voter (thesis, section 3.10). Until it
+		 * leads, or a minimum election timeout has passed, proposals are refused; then the
+		 * transfer is given up. Another one replaces it; to itself: nothing happens.
+		 * -ERR_UNAVAILABLE: not the leader; -ERR_INVALID: not a voter. */
+		uint64_t transfer_to;
+		/* RAFT_PEER_UNREACHABLE: the stream to this member broke. A follower whose leader
+		 * this is asks for pre-votes within a heartbeat interval; a leader probes the
+		 * member anew, since what was under way is lost. */
+		uint64_t unreachable;
 	};
 };
 
@@ -204,6 +218,7 @@ struct raft_status {
 	enum raft_role role;
 	uint64_t term, first, last, commit, applied, persisted; /* first > last: the log is empty */
 	uint64_t uncommitted_bytes;
+	uint64_t transfer_to; /* the transfer under way; 0: none */
 };
 
 /* NULL and *err: the boot data contradict themselves (entries not consecutive, applied outside of

@@ -148,6 +148,7 @@ void replicate_ack(struct raft *r, struct peer *p, uint64_t index)
 	/* Who answers after the commit learns of it without waiting for a heartbeat. */
 	if (news && p->state == PEER_REPLICATE && p->commit_sent < r->commit)
 		send_append(r, p, true);
+	transfer_advance(r, p);
 }
 
 void replicate_reject(struct raft *r, struct peer *p, uint64_t index, struct raft_mark hint)
@@ -179,6 +180,16 @@ void replicate_alive(struct raft *r, struct peer *p)
 		else
 			replicate_to(r, p);
 	}
+	transfer_advance(r, p);
+}
+
+void replicate_unreachable(struct raft *r, struct peer *p)
+{
+	/* The next answer to a heartbeat ends the wait. A snapshot's end is reported apart. */
+	if (p->state == PEER_SNAPSHOT)
+		return;
+	set_state(p, PEER_PROBE, p->match + 1);
+	p->probe_sent = true;
 }
 
 void replicate_snapshot_sent(struct raft *r, struct peer *p, bool ok)

@@ -7,7 +7,8 @@
  *   deliver [FROM-TO]  messages arrive (only of this pair) and batches become durable, until quiet
  *   drop               messages under way are lost
  *   hold ID, sync ID   the member's disk stands still, goes on
- *   propose ID TEXT    read ID CONTEXT    compact ID INDEX    status */
+ *   propose ID TEXT    read ID CONTEXT    compact ID INDEX    status
+ *   transfer ID TO     unreachable ID PEER                                                       */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -51,12 +52,14 @@ static void trace_message(struct buf *out, const struct raft_message *m)
 	    [RAFT_MSG_SNAPSHOT] = "snapshot",
 	    [RAFT_MSG_READ] = "read",
 	    [RAFT_MSG_READ_RESULT] = "read_result",
+	    [RAFT_MSG_TIMEOUT_NOW] = "timeout_now",
 	};
 	buf_printf(out, "%" PRIu64 "->%" PRIu64 " %s term %" PRIu64, m->from, m->to, names[m->type],
 	           m->term);
 	if (m->type == RAFT_MSG_VOTE)
-		buf_printf(out, "%s last %" PRIu64 "/%" PRIu64, m->vote.pre ? " pre" : "",
-		           m->vote.last.index, m->vote.last.term);
+		buf_printf(out, "%s%s last %" PRIu64 "/%" PRIu64, m->vote.pre ? " pre" : "",
+		           m->vote.transfer ? " transfer" : "", m->vote.last.index,
+		           m->vote.last.term);
 	else if (m->type == RAFT_MSG_VOTE_RESULT)
 		buf_printf(out, "%s %s", m->vote_result.pre ? " pre" : "",
 		           m->vote_result.granted ? "granted" : "refused");
@@ -259,6 +262,14 @@ static void command(struct world *w, char *line)
 		step(w, n,
 		     (struct raft_event){.type = RAFT_COMPACT,
 		                         .compact_index = strtoull(rest, NULL, 10)});
+	} else if (strcmp(word, "transfer") == 0) {
+		step(w, n,
+		     (struct raft_event){.type = RAFT_TRANSFER,
+		                         .transfer_to = strtoull(rest, NULL, 10)});
+	} else if (strcmp(word, "unreachable") == 0) {
+		step(w, n,
+		     (struct raft_event){.type = RAFT_PEER_UNREACHABLE,
+		                         .unreachable = strtoull(rest, NULL, 10)});
 	} else if (strcmp(word, "status") == 0) {
 		print_status(w);
 	} else if (word[0] != '#') {

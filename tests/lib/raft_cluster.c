@@ -365,6 +365,23 @@ int cluster_read(struct cluster *c, struct cluster_node *n)
 	return r;
 }
 
+int cluster_transfer(struct cluster *c, struct cluster_node *n, uint64_t to)
+{
+	struct raft_event e = {.type = RAFT_TRANSFER, .transfer_to = to};
+	return cluster_step(c, n, &e);
+}
+
+void cluster_break(struct cluster *c, unsigned a, unsigned b)
+{
+	for (unsigned i = 0; i < 2; i++) {
+		struct cluster_node *n = &c->nodes[i ? a : b];
+		struct raft_event e = {.type = RAFT_PEER_UNREACHABLE,
+		                       .unreachable = c->nodes[i ? b : a].id};
+		if (n->raft)
+			ERR_IGNORE(cluster_step(c, n, &e)); /* news do not fail */
+	}
+}
+
 void cluster_compact(struct cluster *c, struct cluster_node *n, uint64_t index)
 {
 	struct raft_event e = {.type = RAFT_COMPACT, .compact_index = MIN(index, n->applied)};

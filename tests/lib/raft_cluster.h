@@ -65,5 +65,8 @@ void cluster_heal(struct cluster *c);
 struct cluster_node *cluster_leader(struct cluster *c);
 int cluster_propose(struct cluster *c, struct cluster_node *n, uint64_t value);
 int cluster_read(struct cluster *c, struct cluster_node *n);
+int cluster_transfer(struct cluster *c, struct cluster_node *n, uint64_t to);
+/* The streams between two members break: both are told. */
+void cluster_break(struct cluster *c, unsigned a, unsigned b);
 void cluster_compact(struct cluster *c, struct cluster_node *n, uint64_t index);
 int cluster_step(struct cluster *c, struct cluster_node *n, struct raft_event *e);
