@@ -43,8 +43,12 @@ static int add_volume_mount(struct pod *p, const CoreV1__Container *c, size_t i,
 		return err_set(err, ERR_NOT_FOUND,
 		               "cannot find volume \"%s\" to mount into container \"%s\"", vm->name,
 		               c->name);
-	const char *sub =
-	    is_set(vm->sub_path_expr) ? env_expand(env, vm->sub_path_expr, a) : vm->sub_path;
+	const char *sub = vm->sub_path, *missing = NULL;
+	if (is_set(vm->sub_path_expr)) {
+		sub = env_expand_strict(env, vm->sub_path_expr, a, &missing);
+		if (!sub)
+			return err_set(err, ERR_NOT_FOUND, "missing value for \"%s\"", missing);
+	}
 	if (is_set(sub)) {
 		host = volume_subpath(p, c->name, i, host, sub, a, err);
 		if (!host)
@@ -134,8 +138,8 @@ static void set_user(CriV1__LinuxContainerSecurityContext *s, const CoreV1__PodS
 		s->run_as_user = int_value(a, sc->run_as_user);
 	else if (psc && psc->has_run_as_user)
 		s->run_as_user = int_value(a, psc->run_as_user);
-	else if (image->has_uid)
-		s->run_as_user = int_value(a, image->uid);
+	else if (image->has_uid || !is_set(image->username))
+		s->run_as_user = int_value(a, image->has_uid ? image->uid : 0);
 	else
 		s->run_as_username = (char *)(uintptr_t)image->username;
 	bool user = s->run_as_user || is_set(s->run_as_username);
@@ -179,9 +183,6 @@ static int check_user(const struct pod *p, const CoreV1__Container *c,
 		    "container has runAsNonRoot and image has non-numeric user (%s), cannot "
 		    "verify user is non-root (pod: \"%s_%s(%s)\", container: %s)",
 		    s->run_as_username, p->name, p->ns, p->uid, c->name);
-	if (!s->run_as_user)
-		return err_set(err, ERR_INVALID,
-		               "container has runAsNonRoot and image will run as root " WHERE);
 #undef WHERE
 	return 0;
 }

@@ -74,6 +74,29 @@ const char *env_expand(const struct env *e, const char *text, struct arena *a)
 	return expand(text, get_env, e, a);
 }
 
+struct strict {
+	const struct env *env;
+	const char **missing;
+};
+
+static const char *get_or_note(const void *arg, const char *name)
+{
+	const struct strict *s = arg;
+	const char *value = env_get(s->env, name);
+	if (!value)
+		*s->missing = name;
+	return value;
+}
+
+const char *env_expand_strict(const struct env *e, const char *text, struct arena *a,
+                              const char **ret_missing)
+{
+	*ret_missing = NULL;
+	struct strict s = {e, ret_missing};
+	const char *r = expand(text, get_or_note, &s, a);
+	return *ret_missing ? NULL : r;
+}
+
 /* Services */
 
 struct services {

@@ -20,3 +20,6 @@ enum object_state env_build(struct pod *p, const CoreV1__Container *c, loop_fn w
 const char *env_get(const struct env *e, const char *name);
 /* Replaces $(NAME) by its value where it is known; $$ is $. */
 const char *env_expand(const struct env *e, const char *text, struct arena *a);
+/* The same; NULL when a variable is not there, whose name is *ret_missing. */
+const char *env_expand_strict(const struct env *e, const char *text, struct arena *a,
+                              const char **ret_missing);

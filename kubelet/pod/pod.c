@@ -113,6 +113,27 @@ void pod_offer(struct pod *p, CoreV1__Pod *object, int64_t revision, struct aren
 	p->deleting = object->metadata->deletion_timestamp != NULL;
 }
 
+static uint64_t sum_of_pairs(void *entries, size_t n)
+{
+	struct cri_pair *const *list = entries;
+	uint64_t sum = n;
+	for (size_t i = 0; i < n; i++)
+		sum += hash_bytes(list[i]->value, strlen(list[i]->value),
+		                  hash_bytes(list[i]->key, strlen(list[i]->key), 1));
+	return sum;
+}
+
+/* What users wish has changed: what failed is tried again at once. */
+static void notice_wish(struct pod *p)
+{
+	const MetaV1__ObjectMeta *m = p->spec->metadata;
+	uint64_t wish = (uint64_t)m->generation + 3 * sum_of_pairs(m->labels, m->n_labels) +
+	                5 * sum_of_pairs(m->annotations, m->n_annotations);
+	for (size_t i = 0; p->wish && p->wish != wish && i < p->memory.n; i++)
+		p->memory.at[i].hold_until_ms = 0;
+	p->wish = wish;
+}
+
 void pod_adopt(struct pod *p)
 {
 	if (!p->next)
@@ -126,6 +147,7 @@ void pod_adopt(struct pod *p)
 	memory_adopt(p);
 	if (first)
 		resize_note(p, p->spec);
+	notice_wish(p);
 	volumes_stale(p);
 	arena_deinit(&old);
 	const MetaV1__Time *start = p->spec->status->start_time;

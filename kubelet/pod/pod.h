@@ -34,6 +34,7 @@ struct pod {
 	CoreV1__Container *
 	    *ephemeral; /* spec's ephemeral containers as containers; in spec_arena */
 	int64_t revision;
+	uint64_t wish; /* a sum of what users change: generation, labels, annotations */
 	/* A newer one that waits for the steps in flight. */
 	struct arena next_arena;
 	CoreV1__Pod *next;

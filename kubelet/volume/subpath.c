@@ -84,12 +84,30 @@ static int make_target(const char *target, bool folder, struct err *err)
 	return 0;
 }
 
+/* A part of the path is "..". */
+static bool steps_back(const char *path)
+{
+	for (;;) {
+		size_t n = strcspn(path, "/");
+		if (n == 2 && !strncmp(path, "..", 2))
+			return true;
+		if (!path[n])
+			return false;
+		path += n + 1;
+	}
+}
+
 const char *volume_subpath(struct pod *p, const char *container, size_t mount_i,
                            const char *volume_dir, const char *subpath, struct arena *a,
                            struct err *err)
 {
-	if (*subpath == '/' || strstr(subpath, "..")) {
-		err_set(err, ERR_INVALID, "subPath \"%s\" must be a relative path without '..'",
+	if (*subpath == '/') {
+		err_set(err, ERR_INVALID, "error SubPath `%s` must not be an absolute path",
+		        subpath);
+		return NULL;
+	}
+	if (steps_back(subpath)) {
+		err_set(err, ERR_INVALID, "unable to provision SubPath `%s`: must not contain '..'",
 		        subpath);
 		return NULL;
 	}

@@ -247,6 +247,15 @@ def case_volumes(c):
         r = s.run('kubectl', '-n', s.namespace, 'exec', 'p', '-c', 'after', '--', 'touch', '/part/x',
                   ok=False)
         check('Read-only file system' in r.stderr, r.stderr)
+        s.apply(pod('path', 'ls /d; ' + SLEEP, volumes=[{'name': 'disk', 'emptyDir': {}}], container={
+            'env': [{'name': 'SUB', 'valueFrom': {'fieldRef': {
+                'fieldPath': "metadata.annotations['sub']"}}}],
+            'volumeMounts': [{'name': 'disk', 'mountPath': '/d', 'subPathExpr': '$(SUB)/x'}]}))
+        waits_for(s, 'path', 'CreateContainerConfigError')
+        equal(events(s, 'path', 'Failed')[0][1],
+              'Error: error SubPath `/x` must not be an absolute path')
+        s.kubectl('annotate', 'pod', 'path', 'sub=one')
+        s.ready('path')
         s.kubectl('patch', 'configmap', 'cm', '-p', '{"data":{"b":"new"}}')
         s.kubectl('label', 'pod', 'p', 'k=w', '--overwrite')
 
