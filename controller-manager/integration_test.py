@@ -329,6 +329,25 @@ def case_replication_controller(c, node):
     c.call('DELETE', path + '/old')
 
 
+def case_claims_in_use_stay(c, node):
+    claims = DEFAULT + '/persistentvolumeclaims'
+    c.call('POST', claims, {'apiVersion': 'v1', 'kind': 'PersistentVolumeClaim', 'metadata': {'name': 'claim'}, 'spec': {
+        'accessModes': ['ReadWriteOnce'], 'resources': {'requests': {'storage': '1Gi'}}, 'storageClassName': 'none'}})
+    c.call('POST', DEFAULT + '/pods', {'apiVersion': 'v1', 'kind': 'Pod', 'metadata': {'name': 'user'}, 'spec': {
+        'nodeName': 'n1', 'containers': [{'name': 'main', 'image': 'one'}],
+        'volumes': [{'name': 'v', 'persistentVolumeClaim': {'claimName': 'claim'}}]}})
+    c.call('POST', '/api/v1/persistentvolumes', {'apiVersion': 'v1', 'kind': 'PersistentVolume', 'metadata': {'name': 'pv'}, 'spec': {
+        'capacity': {'storage': '1Gi'}, 'accessModes': ['ReadWriteOnce'], 'hostPath': {'path': '/nowhere'}}})
+    c.call('DELETE', claims + '/claim')
+    c.call('DELETE', '/api/v1/persistentvolumes/pv')
+    # The volume, which nobody uses, goes by the same events: when it has gone, the claim has been looked at.
+    c.until('the volume goes', lambda: not c.items('/api/v1/persistentvolumes'))
+    if len(c.items(claims)) != 1:
+        raise Failure('the claim has gone although a pod uses it')
+    c.call('DELETE', DEFAULT + '/pods/user?gracePeriodSeconds=0')
+    c.until('the claim goes', lambda: not c.items(claims))
+
+
 def case_cascade(c, node):
     c.call('DELETE', APPS + '/deployments/web')
     c.until('the sets go', lambda: not c.items(APPS + '/replicasets'))
@@ -700,7 +719,8 @@ def case_a_silent_node(c, node):
 
 
 CASES = [case_namespaces_are_furnished, case_a_ready_node_loses_its_taints, case_deployment,
-         case_rollout, case_scale, case_replication_controller, case_cascade, case_foreground_and_orphan,
+         case_rollout, case_scale, case_replication_controller, case_claims_in_use_stay,
+         case_cascade, case_foreground_and_orphan,
          case_endpoints, case_mirrored_endpoints, case_job, case_indexed_job, case_failing_job,
          case_suspended_job, case_ttl_after_finished, case_daemonset, case_statefulset,
          case_cronjob, case_disruption_budget, case_quota,         case_token_secret, case_namespace,

@@ -29,6 +29,8 @@ static const struct controller *const all[] = {
     &controller_statefulset,
     &controller_taint_eviction,
     &controller_ttl_after_finished,
+    &controller_claim_protection,
+    &controller_volume_protection,
 };
 
 static struct manager manager = {.o = {.root_ca_file = "",

@@ -69,3 +69,4 @@ extern const struct controller controller_serviceaccount_token;
 extern const struct controller controller_statefulset;
 extern const struct controller controller_taint_eviction;
 extern const struct controller controller_ttl_after_finished;
+extern const struct controller controller_claim_protection, controller_volume_protection;
