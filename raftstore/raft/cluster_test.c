@@ -169,6 +169,19 @@ static void test_lagging_member_gets_snapshot(void **state)
 	cluster_deinit(c);
 }
 
+static void random_change(struct cluster *c, struct cluster_node *n)
+{
+	struct raft_change_request q = {.way = (enum raft_change_way)rng_below(&c->rng, 4)};
+	for (uint64_t k = q.way == RAFT_CHANGE_LEAVE ? 0 : 1 + rng_below(&c->rng, 3); k; k--)
+		q.at[q.n++] = (struct raft_change){
+		    .type = (enum raft_change_type)(RAFT_ADD_VOTER + rng_below(&c->rng, 4)),
+		    .id = 1 + rng_below(&c->rng, c->n),
+		};
+	struct err err = ERR_INIT;
+	int check = raft_change_check(n->raft, &q, &err);
+	assert_int_equal(cluster_change(c, n, &q), check);
+}
+
 static void chaos_turn(struct cluster *c)
 {
 	uint64_t dice = rng_below(&c->rng, 2000);
@@ -190,16 +203,32 @@ static void chaos_turn(struct cluster *c)
 		cluster_break(c, node, (unsigned)rng_below(&c->rng, c->n));
 	else if (dice < 272 && n->raft)
 		ERR_IGNORE(cluster_transfer(c, n, 1 + rng_below(&c->rng, c->n))); /* likewise */
-	else if (dice < 276 && n->raft && n->applied > 30)
+	else if (dice < 300 && n->raft)
+		random_change(c, n);
+	else if (dice < 304 && n->raft && n->applied > 30)
 		cluster_compact(c, n, n->applied - rng_below(&c->rng, 30));
 	cluster_turn(c);
 }
 
-static void chaos(unsigned members, uint64_t seed, uint64_t turns, uint64_t *commits,
-                  uint64_t *snapshots)
+/* Who disagrees with the leader although it is in the configuration. */
+static void assert_agreement(struct cluster *c, const struct cluster_node *leader)
+{
+	for (unsigned i = 0; i < c->n; i++) {
+		if (!raft_conf_has(&leader->raft->conf, i + 1))
+			continue;
+		assert_int_equal(c->nodes[i].applied, leader->applied);
+		assert_int_equal(c->nodes[i].state, leader->state);
+	}
+}
+
+struct chaos_sums {
+	uint64_t commits, snapshots, changes;
+};
+
+static void chaos(unsigned members, uint64_t seed, uint64_t turns, struct chaos_sums *sums)
 {
 	struct cluster *c = &cluster;
-	cluster_init(c, members, seed);
+	cluster_init_some(c, members, members - members / 3, seed);
 	c->options.election_ms = 150;
 	c->options.heartbeat_ms = 20;
 	c->options.inflight_limit = 4;
@@ -218,28 +247,38 @@ static void chaos(unsigned members, uint64_t seed, uint64_t turns, uint64_t *com
 	cluster_heal(c);
 	cluster_run(c, 4000);
 	struct cluster_node *leader = cluster_leader(c);
-	assert_non_null(leader);
+	if (!leader)
+		fail_msg("seed %llu: nobody leads", (unsigned long long)seed);
+	if (leader->raft->conf.outgoing.n) {
+		struct raft_change_request q = {.way = RAFT_CHANGE_LEAVE};
+		assert_int_equal(cluster_change(c, leader, &q), 0);
+		cluster_run(c, 3000);
+		leader = cluster_leader(c);
+		assert_non_null(leader);
+	}
+	assert_int_equal(leader->raft->conf.outgoing.n, 0);
 	assert_int_equal(cluster_propose(c, leader, 1), 0);
 	cluster_run(c, 3000);
-	for (unsigned i = 0; i < members; i++) {
-		assert_int_equal(c->nodes[i].applied, leader->applied);
-		assert_int_equal(c->nodes[i].state, leader->state);
-	}
-	*commits += c->commit;
-	*snapshots += c->snapshots;
+	assert_agreement(c, leader);
+	sums->commits += c->commit;
+	sums->snapshots += c->snapshots;
+	sums->changes += c->changes;
 	cluster_deinit(c);
 }
 
 static void test_chaos(void **state)
 {
-	uint64_t commits = 0, snapshots = 0;
-	const char *only = getenv("SEED");
-	for (uint64_t seed = 1; seed <= 60; seed++)
+	struct chaos_sums sums = {0};
+	/* SEED=7 runs one, SEEDS=1000 that many. */
+	const char *only = getenv("SEED"), *many = getenv("SEEDS");
+	uint64_t last = many ? strtoull(many, NULL, 10) : 150;
+	for (uint64_t seed = 1; seed <= last; seed++)
 		if (!only || strtoull(only, NULL, 10) == seed)
-			chaos(seed % 4 == 0 ? 5 : 3, seed, 12000, &commits, &snapshots);
-	print_message("%llu entries committed, %llu snapshots\n", (unsigned long long)commits,
-	              (unsigned long long)snapshots);
-	assert_true(commits > 1000 || only);
+			chaos(seed % 4 == 0 ? 7 : 4, seed, 12000, &sums);
+	print_message("%llu entries committed, %llu snapshots, %llu membership changes\n",
+	              (unsigned long long)sums.commits, (unsigned long long)sums.snapshots,
+	              (unsigned long long)sums.changes);
+	assert_true((sums.commits > 1000 && sums.changes > 100) || only);
 }
 
 int main(void)

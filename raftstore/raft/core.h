@@ -34,6 +34,11 @@ struct read_waiting {
 	uint64_t round;         /* a quorum must answer this round or a later one */
 };
 
+struct conf_entry {
+	uint64_t index;
+	struct raft_conf conf;
+};
+
 struct raft {
 	struct raft_options opt;
 	struct raft_update *out; /* of the step that runs */
@@ -43,13 +48,14 @@ struct raft {
 	bool hard_dirty;
 	enum raft_role role;
 	uint64_t leader;
-	struct raft_conf conf;
+	struct raft_conf conf;        /* in force: the last of `confs` */
+	VEC(struct conf_entry) confs; /* of the log; the first is older than all that may go */
 	struct raft_tail tail;
 	uint64_t persist_from;            /* first entry that this step's batch carries; 0: none */
 	uint64_t commit, applied, handed; /* handed: given out in `committed` */
 	uint64_t uncommitted_bytes;
 
-	struct peer peers[3 * RAFT_MEMBERS_MAX]; /* members, this one included */
+	struct peer peers[RAFT_MEMBERS_MAX]; /* members, this one included */
 	unsigned n_peers;
 
 	/* Follower and candidate. */
@@ -77,7 +83,20 @@ void core_send_persisted(struct raft *r, struct raft_message m);
 void core_append(struct raft *r, const struct raft_entry *e);
 void core_truncate(struct raft *r, uint64_t index);
 void core_commit(struct raft *r, uint64_t index);
-void core_set_conf(struct raft *r, const struct raft_conf *conf);
+/* No other member takes part: nobody to send to. */
+bool core_alone(const struct raft *r);
+
+/* confs.c */
+void confs_push(struct raft *r, uint64_t index, const struct raft_conf *conf);
+void confs_append(struct raft *r, const struct raft_entry *e);
+void confs_truncate(struct raft *r, uint64_t index);
+void confs_compact(struct raft *r, uint64_t index);
+void confs_reset(struct raft *r, uint64_t index, const struct raft_conf *conf);
+uint64_t confs_index(const struct raft *r);
+
+/* change.c */
+int change_start(struct raft *r, const struct raft_change_request *q);
+void change_advance(struct raft *r);
 
 /* election.c */
 void election_reset_timer(struct raft *r);
@@ -87,6 +106,7 @@ void election_vote(struct raft *r, uint64_t from, bool granted);
 void election_at_once(struct raft *r);
 void election_leader_unreachable(struct raft *r);
 void become_follower(struct raft *r, uint64_t term, uint64_t leader);
+bool election_may_campaign(const struct raft *r);
 bool election_in_lease(const struct raft *r);
 
 /* replicate.c */

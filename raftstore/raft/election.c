@@ -24,6 +24,27 @@ static enum raft_vote vote_of(const void *arg, uint64_t id)
 	return p ? p->vote : RAFT_VOTE_NONE;
 }
 
+bool election_may_campaign(const struct raft *r)
+{
+	/* Thesis, section 4.2.2: who is not in its last configuration is needed all the same until
+	 * that is committed, because the others may lack the entry; it does not count its own vote.
+	 */
+	for (size_t i = r->confs.n; i-- > 0;) {
+		if (raft_conf_is_voter(&r->confs.at[i].conf, r->opt.id))
+			return !r->installing;
+		if (r->confs.at[i].index <= r->commit)
+			break;
+	}
+	return false;
+}
+
+static void vote_for_self(struct raft *r)
+{
+	struct peer *self = core_peer(r, r->opt.id);
+	if (self)
+		self->vote = RAFT_VOTE_YES;
+}
+
 static void ask_for_votes(struct raft *r, bool pre, bool transfer)
 {
 	for (unsigned i = 0; i < r->n_peers; i++) {
@@ -101,12 +122,12 @@ void election_tick(struct raft *r)
 {
 	if (r->now_ms < r->election_at_ms)
 		return;
-	if (!raft_conf_is_voter(&r->conf, r->opt.id) || r->installing) {
+	if (!election_may_campaign(r)) {
 		election_reset_timer(r);
 		return;
 	}
 	set_candidate(r, RAFT_PRECANDIDATE);
-	core_peer(r, r->opt.id)->vote = RAFT_VOTE_YES;
+	vote_for_self(r);
 	ask_for_votes(r, true, false);
 	decide(r);
 }
@@ -115,7 +136,7 @@ void election_at_once(struct raft *r)
 {
 	/* Thesis, section 3.10: as if the timer had run out; who is told by the leader need not ask
 	 * first. */
-	if (raft_conf_is_voter(&r->conf, r->opt.id) && !r->installing)
+	if (election_may_campaign(r))
 		campaign(r, true);
 }
 
@@ -134,7 +155,7 @@ void election_persisted(struct raft *r)
 {
 	if (r->role != RAFT_CANDIDATE || r->tail.persisted_seq < r->campaign_seq)
 		return;
-	core_peer(r, r->opt.id)->vote = RAFT_VOTE_YES;
+	vote_for_self(r);
 	decide(r);
 }
 

@@ -53,7 +53,7 @@ void heartbeat_tick(struct raft *r)
 		return;
 	}
 	transfer_tick(r);
-	if (r->n_peers > 1 && r->now_ms >= r->heartbeat_at_ms) {
+	if (!core_alone(r) && r->now_ms >= r->heartbeat_at_ms) {
 		heartbeat_round(r);
 		r->heartbeat_at_ms = r->now_ms + r->opt.heartbeat_ms;
 	}

@@ -24,6 +24,15 @@ bool raft_ids_add(struct raft_ids *ids, uint64_t id)
 	return true;
 }
 
+void raft_ids_remove(struct raft_ids *ids, uint64_t id)
+{
+	unsigned kept = 0;
+	for (unsigned i = 0; i < ids->n; i++)
+		if (ids->at[i] != id)
+			ids->at[kept++] = ids->at[i];
+	ids->n = kept;
+}
+
 bool raft_conf_is_voter(const struct raft_conf *conf, uint64_t id)
 {
 	return raft_ids_has(&conf->voters, id) || raft_ids_has(&conf->outgoing, id);

@@ -12,10 +12,12 @@ struct raft_ids {
 };
 
 /* Who takes part. While `outgoing` is not empty the configuration is joint: a decision needs a
- * majority of `voters` and a majority of `outgoing`. Learners receive entries and decide nothing.
- */
+ * majority of `voters` and a majority of `outgoing`. Learners receive entries and decide nothing; a
+ * voter that is to become one is in `outgoing` and `learners` meanwhile. All sets together have at
+ * most RAFT_MEMBERS_MAX members. */
 struct raft_conf {
 	struct raft_ids voters, outgoing, learners;
+	bool auto_leave; /* joint: the leader leaves it as soon as it is committed */
 };
 
 enum raft_vote { RAFT_VOTE_NONE, RAFT_VOTE_YES, RAFT_VOTE_NO };
@@ -23,6 +25,7 @@ enum raft_outcome { RAFT_PENDING, RAFT_WON, RAFT_LOST };
 
 /* False when the id is 0 or the set is full; true also when it was there already. */
 bool raft_ids_add(struct raft_ids *ids, uint64_t id);
+void raft_ids_remove(struct raft_ids *ids, uint64_t id);
 bool raft_ids_has(const struct raft_ids *ids, uint64_t id);
 /* In either set of voters. */
 bool raft_conf_is_voter(const struct raft_conf *conf, uint64_t id);

@@ -31,12 +31,14 @@ void core_append(struct raft *r, const struct raft_entry *e)
 	tail_append(&r->tail, e);
 	if (r->persist_from == 0)
 		r->persist_from = e->index;
+	confs_append(r, e);
 }
 
 void core_truncate(struct raft *r, uint64_t index)
 {
 	assert(index > r->commit);
 	tail_truncate(&r->tail, index);
+	confs_truncate(r, index);
 	if (r->persist_from > index)
 		r->persist_from = index;
 }
@@ -51,27 +53,9 @@ void core_commit(struct raft *r, uint64_t index)
 	r->commit = MAX(r->commit, index);
 }
 
-void core_set_conf(struct raft *r, const struct raft_conf *conf)
+bool core_alone(const struct raft *r)
 {
-	struct raft_ids all = raft_conf_members(conf);
-	for (unsigned i = 0; i < r->n_peers;) {
-		if (raft_ids_has(&all, r->peers[i].id)) {
-			i++;
-			continue;
-		}
-		free(r->peers[i].inflight);
-		r->peers[i] = r->peers[--r->n_peers];
-	}
-	for (unsigned i = 0; i < all.n; i++) {
-		if (core_peer(r, all.at[i]))
-			continue;
-		struct peer *p = &r->peers[r->n_peers++];
-		*p = (struct peer){.id = all.at[i], .next = tail_last(&r->tail) + 1};
-		p->inflight = calloc(r->opt.inflight_limit, sizeof(*p->inflight));
-		if (!p->inflight)
-			abort();
-	}
-	r->conf = *conf;
+	return r->n_peers == 0 || (r->n_peers == 1 && r->peers[0].id == r->opt.id);
 }
 
 static void set_defaults(struct raft_options *o)
@@ -97,6 +81,10 @@ static int check_boot(const struct raft_options *opt, const struct raft_boot *b,
 			               "entry %llu of term %llu follows entry %llu of term %llu",
 			               (unsigned long long)e->index, (unsigned long long)e->term,
 			               (unsigned long long)index, (unsigned long long)term);
+		struct raft_conf conf;
+		if (e->type == RAFT_ENTRY_CONF && !raft_conf_decode(blob_view(e->data), &conf))
+			return err_set(err, ERR_CORRUPT, "entry %llu holds no configuration",
+			               (unsigned long long)e->index);
 		index = e->index;
 		term = e->term;
 	}
@@ -128,9 +116,12 @@ struct raft *raft_new(const struct raft_options *opt, const struct raft_boot *bo
 	r->tail.persisted = tail_last(&r->tail);
 	/* What the state machine has applied was committed. */
 	r->commit = r->applied = r->handed = boot->applied;
-	core_set_conf(r, &boot->conf);
+	confs_push(r, boot->applied, &boot->conf);
+	for (uint64_t i = boot->applied + 1; i <= tail_last(&r->tail); i++)
+		confs_append(r, tail_at(&r->tail, i));
 	election_reset_timer(r);
-	if (r->conf.outgoing.n == 0 && r->conf.voters.n == 1)
+	if (r->conf.outgoing.n == 0 && r->conf.voters.n == 1 &&
+	    raft_ids_has(&r->conf.voters, r->opt.id))
 		r->election_at_ms = r->now_ms;
 	return r;
 }
@@ -142,6 +133,7 @@ void raft_free(struct raft *r)
 	for (unsigned i = 0; i < r->n_peers; i++)
 		free(r->peers[i].inflight);
 	tail_deinit(&r->tail);
+	vec_deinit(&r->confs);
 	vec_deinit(&r->reads);
 	vec_deinit(&r->confirmed);
 	free(r);
@@ -187,6 +179,23 @@ static bool adopt_term(struct raft *r, const struct raft_message *m)
 	return true;
 }
 
+/* Thesis, section 4.1: leaders and candidates are heard also when the own configuration does not
+ * know them. */
+static bool from_anybody(enum raft_message_type type)
+{
+	switch (type) {
+	case RAFT_MSG_VOTE:
+	case RAFT_MSG_APPEND:
+	case RAFT_MSG_HEARTBEAT:
+	case RAFT_MSG_SNAPSHOT:
+	case RAFT_MSG_TIMEOUT_NOW:
+	case RAFT_MSG_READ_RESULT: /* of a leader */
+		return true;
+	default:
+		return false;
+	}
+}
+
 static void receive(struct raft *r, const struct raft_message *m)
 {
 	static void (*const by_type[])(struct raft *, const struct raft_message *) = {
@@ -201,7 +210,9 @@ static void receive(struct raft *r, const struct raft_message *m)
 	    [RAFT_MSG_READ_RESULT] = recv_read_result,
 	    [RAFT_MSG_TIMEOUT_NOW] = recv_timeout_now,
 	};
-	if (m->to != r->opt.id || m->from == r->opt.id || !core_peer(r, m->from))
+	if (m->to != r->opt.id || m->from == r->opt.id || m->from == 0)
+		return;
+	if (!core_peer(r, m->from) && !from_anybody(m->type))
 		return;
 	if ((size_t)m->type >= ARRAY_LEN(by_type) || !by_type[m->type])
 		return;
@@ -234,8 +245,10 @@ static void applied(struct raft *r, uint64_t index)
 static void compact(struct raft *r, uint64_t index)
 {
 	index = MIN(index, r->applied);
-	if (index > r->tail.mark.index)
+	if (index > r->tail.mark.index) {
 		tail_compact(&r->tail, index);
+		confs_compact(r, index);
+	}
 }
 
 /* Fills `persist` with what this step has changed. */
@@ -274,8 +287,8 @@ static bool finish_committed(struct raft *r)
 static uint64_t next_deadline(const struct raft *r)
 {
 	if (r->role != RAFT_LEADER)
-		return raft_conf_is_voter(&r->conf, r->opt.id) ? r->election_at_ms : UINT64_MAX;
-	if (r->n_peers == 1)
+		return election_may_campaign(r) ? r->election_at_ms : UINT64_MAX;
+	if (core_alone(r))
 		return UINT64_MAX;
 	uint64_t heard = heartbeat_quorum_heard(r);
 	uint64_t at =
@@ -324,6 +337,8 @@ static int dispatch(struct raft *r, const struct raft_event *e)
 		break;
 	case RAFT_TRANSFER:
 		return transfer_start(r, e->transfer_to);
+	case RAFT_CHANGE:
+		return change_start(r, e->change);
 	case RAFT_PEER_UNREACHABLE:
 		unreachable(r, e->unreachable);
 		break;
@@ -351,6 +366,7 @@ int raft_step(struct raft *r, const struct raft_event *e, struct raft_update *re
 		heartbeat_tick(r);
 	else
 		election_tick(r);
+	change_advance(r);
 	finish_persist(r);
 	bool more = finish_committed(r);
 	read_applied(r);

@@ -22,6 +22,7 @@
  * answers reads at once. One thread at a time. */
 #include "common/base/err.h"
 #include "common/base/rng.h"
+#include "raftstore/raft/conf.h"
 #include "raftstore/raft/entry.h"
 #include "raftstore/raft/quorum.h"
 
@@ -46,6 +47,8 @@ struct raft_boot {
 	struct raft_mark mark;              /* the entry before the first of `entries` */
 	const struct raft_entries *entries; /* references are added; may be NULL */
 	uint64_t applied;                   /* the state machine's; mark.index <= applied <= last */
+	/* The configuration that the state machine has applied. A new member that joins a cluster
+	 * starts with an empty one and waits for a leader. */
 	struct raft_conf conf;
 	uint64_t now_ms;
 };
@@ -94,8 +97,9 @@ struct raft_message {
 			uint64_t round;
 		} heartbeat_result;
 		/* The bytes travel beside the core, in chunks. The sender's shell puts the mark of
-		 * the state machine that it sends (not before the one given); the receiver's shell
-		 * passes the message in when it has all bytes. */
+		 * the state machine that it sends (not before the one given) and the configuration
+		 * of that index (raft_conf_at); the receiver's shell passes the message in when it
+		 * has all bytes. */
 		struct {
 			struct raft_mark mark;
 			struct raft_conf conf;
@@ -125,6 +129,7 @@ enum raft_event_type {
 	RAFT_SNAPSHOT_SENT,
 	RAFT_COMPACT,
 	RAFT_TRANSFER,
+	RAFT_CHANGE,
 	RAFT_PEER_UNREACHABLE,
 };
 
@@ -133,7 +138,9 @@ struct raft_event {
 	uint64_t now_ms; /* of every event; never goes back */
 	union {
 		/* RAFT_RECEIVE. Borrowed; the core adds references to entries that it keeps.
-		 * Messages from or to ids outside of the configuration are dropped, not errors. */
+		 * Dropped without an error: messages to others, and answers and reads of who is
+		 * not in the configuration. Leaders and candidates need not be in it: it may be
+		 * out of date (thesis, section 4.1). */
 		const struct raft_message *message;
 		/* RAFT_PROPOSE: n commands, all or none. The update names the index and term of the
 		 * first; a command is lost when another term's entry is committed at its index.
@@ -172,6 +179,10 @@ struct raft_event {
 		 * transfer is given up. Another one replaces it; to itself: nothing happens.
 		 * -ERR_UNAVAILABLE: not the leader; -ERR_INVALID: not a voter. */
 		uint64_t transfer_to;
+		/* RAFT_CHANGE: changes the membership; borrowed. The update names the entry, as for
+		 * a proposal; it is in force at once and done when it is committed. The errors are
+		 * those of raft_change_check. */
+		const struct raft_change_request *change;
 		/* RAFT_PEER_UNREACHABLE: the stream to this member broke. A follower whose leader
 		 * this is asks for pre-votes within a heartbeat interval; a leader probes the
 		 * member anew, since what was under way is lost. */
@@ -211,6 +222,8 @@ struct raft_update {
 
 	uint64_t proposed_index, proposed_term; /* of the first command of RAFT_PROPOSE */
 	bool status_changed;                    /* role, leader or term */
+	bool has_conf; /* another configuration is in force: these are the members to connect */
+	struct raft_conf conf;
 };
 
 struct raft_status {
@@ -232,6 +245,13 @@ DEFINE_CLEANUP(struct raft, raft_free)
  * so that its parts may be handed to other threads after TAKE-ing the arrays. */
 _must_use_ int raft_step(struct raft *r, const struct raft_event *e, struct raft_update *ret);
 struct raft_status raft_status(const struct raft *r);
+/* The last configuration up to this index, which is not before the applied one. */
+struct raft_conf raft_conf_at(const struct raft *r, uint64_t index);
+/* Why RAFT_CHANGE would fail. -ERR_UNAVAILABLE: not the leader, or not yet ready; -ERR_CONFLICT:
+ * another change is under way (thesis, section 4.1); -ERR_INVALID: also a learner that lags; else
+ * as raft_conf_change. */
+_must_use_ int raft_change_check(const struct raft *r, const struct raft_change_request *q,
+                                 struct err *err);
 
 /* Drops references and keeps the memory for the next step. */
 void raft_update_clear(struct raft_update *u);

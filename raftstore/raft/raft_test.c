@@ -195,6 +195,61 @@ static void test_quorum(void **state)
 	assert_int_equal(raft_conf_members(&conf).n, 5);
 }
 
+static void test_conf_as_bytes(void **state)
+{
+	struct raft_conf conf = {.auto_leave = true}, back;
+	for (uint64_t id = 1; id <= 3; id++) {
+		raft_ids_add(&conf.voters, id * UINT64_C(0x0102030405060708));
+		raft_ids_add(&conf.outgoing, id);
+		raft_ids_add(&conf.learners, id + 9);
+	}
+	struct blob *b = raft_conf_encode(&conf);
+	struct slice bytes = blob_view(b);
+	assert_true(raft_conf_decode(bytes, &back));
+	assert_true(raft_conf_equal(&conf, &back));
+	/* Whatever one byte becomes: no crash, and what is taken is written the same again. */
+	uint8_t *copy = malloc(bytes.len);
+	assert_non_null(copy);
+	for (size_t i = 0; i < bytes.len; i++) {
+		assert_false(raft_conf_decode(slice_of(bytes.data, i), &back));
+		for (unsigned v = 0; v < 256; v++) {
+			memcpy(copy, bytes.data, bytes.len);
+			copy[i] = (uint8_t)v;
+			if (!raft_conf_decode(slice_of(copy, bytes.len), &back))
+				continue;
+			struct blob *again = raft_conf_encode(&back);
+			assert_true(slice_eq(blob_view(again), slice_of(copy, bytes.len)));
+			blob_unref(again);
+		}
+	}
+	free(copy);
+	blob_unref(b);
+}
+
+static void test_conf_has_limits(void **state)
+{
+	struct raft_conf conf = {.auto_leave = false};
+	struct raft_change_request q = {.way = RAFT_CHANGE_AUTO};
+	struct err err = ERR_INIT;
+	for (uint64_t id = 1; id < RAFT_MEMBERS_MAX; id++)
+		raft_ids_add(&conf.voters, id);
+	q.at[q.n++] = (struct raft_change){RAFT_ADD_LEARNER, 20};
+	assert_int_equal(raft_conf_change(&conf, &q, &conf, &err), 0);
+	assert_int_equal(conf.outgoing.n, 0); /* voters stay as they are */
+	q.at[0].id = 21;
+	assert_int_equal(raft_conf_change(&conf, &q, &conf, &err), -ERR_LIMIT);
+	/* One goes and one comes: in the joint configuration there would be one too many. */
+	q.at[q.n++] = (struct raft_change){RAFT_REMOVE, 1};
+	q.at[0] = (struct raft_change){RAFT_REMOVE, 2};
+	q.at[q.n++] = (struct raft_change){RAFT_ADD_VOTER, 22};
+	assert_int_equal(raft_conf_change(&conf, &q, &conf, &err), -ERR_LIMIT);
+	q.at[2].id = 20; /* the learner */
+	assert_int_equal(raft_conf_change(&conf, &q, &conf, &err), 0);
+	assert_int_equal(conf.voters.n, RAFT_MEMBERS_MAX - 2);
+	assert_int_equal(conf.outgoing.n, RAFT_MEMBERS_MAX - 1);
+	assert_true(conf.auto_leave);
+}
+
 static void test_boot_is_checked(void **state)
 {
 	struct raft_entries log = {0};
@@ -212,6 +267,9 @@ static void test_boot_is_checked(void **state)
 	boot.applied = 5;
 	boot.hard_state.term = 1;
 	assert_null(raft_new(&opt, &boot, &err));
+	log.at[0] = (struct raft_entry){5, 1, RAFT_ENTRY_CONF, NULL};
+	assert_null(raft_new(&opt, &boot, &err));
+	assert_string_equal(err.text, "entry 5 holds no configuration");
 	log.at[0].index = 7;
 	assert_null(raft_new(&opt, &boot, &err));
 	assert_int_equal(err.code, ERR_CORRUPT);
@@ -227,6 +285,8 @@ int main(void)
 	    cmocka_unit_test(test_follower_acknowledges_what_is_durable),
 	    cmocka_unit_test(test_leader_commits_only_its_own_term),
 	    cmocka_unit_test(test_quorum),
+	    cmocka_unit_test(test_conf_as_bytes),
+	    cmocka_unit_test(test_conf_has_limits),
 	    cmocka_unit_test(test_boot_is_checked),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -40,6 +40,9 @@ static bool consistent(const struct raft_message *m)
 	VEC_FOREACH (&m->append.entries, e) {
 		if (e->index != at.index + 1 || e->term < at.term || e->term > m->term)
 			return false;
+		struct raft_conf conf;
+		if (e->type == RAFT_ENTRY_CONF && !raft_conf_decode(blob_view(e->data), &conf))
+			return false;
 		at = (struct raft_mark){e->index, e->term};
 	}
 	return true;

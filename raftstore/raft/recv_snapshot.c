@@ -38,6 +38,6 @@ void snapshot_done(struct raft *r, struct raft_mark mark, bool ok)
 	r->persist_from = 0;
 	r->commit = r->applied = r->handed = mark.index;
 	r->matched = mark.index;
-	core_set_conf(r, &r->install_conf);
+	confs_reset(r, mark.index, &r->install_conf);
 	append_acknowledge(r);
 }

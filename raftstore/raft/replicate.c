@@ -50,7 +50,7 @@ static void send_snapshot(struct raft *r, struct peer *p)
 	                 .type = RAFT_MSG_SNAPSHOT,
 	                 .to = p->id,
 	                 .term = r->hard.term,
-	                 .snapshot = {.mark = mark, .conf = r->conf},
+	                 .snapshot = {.mark = mark, .conf = raft_conf_at(r, mark.index)},
 	             });
 }
 

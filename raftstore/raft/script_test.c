@@ -8,7 +8,10 @@
  *   drop               messages under way are lost
  *   hold ID, sync ID   the member's disk stands still, goes on
  *   propose ID TEXT    read ID CONTEXT    compact ID INDEX    status
- *   transfer ID TO     unreachable ID PEER                                                       */
+ *   transfer ID TO     unreachable ID PEER
+ *   join ID            a new member that knows nobody
+ *   change ID WAY C... WAY: auto, joint, explicit, leave; C: +9 voter, ~9 learner, ^9 promote, -9
+ *   conf               who is in force at each member */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -39,6 +42,9 @@ struct world {
 };
 
 static const char *const role_names[] = {"follower", "precandidate", "candidate", "leader"};
+
+static const char *const entry_names[] = {
+    [RAFT_ENTRY_COMMAND] = "", [RAFT_ENTRY_NOOP] = "noop", [RAFT_ENTRY_CONF] = "conf"};
 
 static void trace_message(struct buf *out, const struct raft_message *m)
 {
@@ -96,12 +102,32 @@ static void send_all(struct world *w, struct raft_messages *list)
 
 static void step(struct world *w, uint64_t id, struct raft_event e);
 
+static void print_ids(struct buf *out, const char *name, const struct raft_ids *ids)
+{
+	if (ids->n == 0)
+		return;
+	buf_printf(out, " %s", name);
+	for (unsigned i = 0; i < ids->n; i++)
+		buf_printf(out, " %" PRIu64, ids->at[i]);
+}
+
+static void print_conf(struct buf *out, uint64_t id, const struct raft_conf *conf)
+{
+	buf_printf(out, "%" PRIu64 " has", id);
+	print_ids(out, "voters", &conf->voters);
+	print_ids(out, "outgoing", &conf->outgoing);
+	print_ids(out, "learners", &conf->learners);
+	buf_printf(out, "%s\n", conf->auto_leave ? " auto" : "");
+}
+
 static void print_update(struct world *w, uint64_t id, const struct raft_update *u)
 {
 	struct raft_status s = raft_status(w->members[id].raft);
 	if (u->status_changed)
 		buf_printf(&w->out, "%" PRIu64 " is %s term %" PRIu64 " leader %" PRIu64 "\n", id,
 		           role_names[s.role], s.term, s.leader);
+	if (u->has_conf)
+		print_conf(&w->out, id, &u->conf);
 	if (u->has_install)
 		buf_printf(&w->out, "%" PRIu64 " installs %" PRIu64 "/%" PRIu64 "\n", id,
 		           u->install.index, u->install.term);
@@ -112,9 +138,10 @@ static void print_update(struct world *w, uint64_t id, const struct raft_update 
 		buf_printf(&w->out, "%" PRIu64 " persists %" PRIu64 "/%" PRIu64 "\n", id, p->index,
 		           p->term);
 	VEC_FOREACH (&u->committed, c)
-		buf_printf(&w->out, "%" PRIu64 " applies %" PRIu64 "/%" PRIu64 " %s%.*s\n", id,
-		           c->index, c->term, c->type == RAFT_ENTRY_NOOP ? "noop" : "",
-		           SLICE_FMT(blob_view(c->data)));
+		buf_printf(
+		    &w->out, "%" PRIu64 " applies %" PRIu64 "/%" PRIu64 " %s%.*s\n", id, c->index,
+		    c->term, entry_names[c->type],
+		    SLICE_FMT(c->type == RAFT_ENTRY_COMMAND ? blob_view(c->data) : SLICE_LIT("")));
 	VEC_FOREACH (&u->reads, r)
 		buf_printf(&w->out, "%" PRIu64 " answers read %" PRIu64 " at %" PRIu64 "\n", id,
 		           r->context, r->index);
@@ -182,6 +209,10 @@ static void deliver(struct world *w, uint64_t from, uint64_t to)
 		*vec_push(&one) = w->net.at[skip];
 		vec_remove(&w->net, skip);
 		trace_message(&w->out, one.at);
+		if (!w->members[one.at->to].raft) {
+			raft_messages_deinit(&one);
+			continue;
+		}
 		step(w, one.at->to, (struct raft_event){.type = RAFT_RECEIVE, .message = one.at});
 		if (one.at->type == RAFT_MSG_SNAPSHOT)
 			step(w, one.at->from,
@@ -218,9 +249,51 @@ static void new_members(struct world *w, uint64_t n)
 	}
 }
 
+static void join(struct world *w, uint64_t id)
+{
+	struct raft_options opt = {.id = id};
+	struct raft_boot boot = {.now_ms = 0};
+	struct err err = ERR_INIT;
+	rng_init(&opt.rng, id);
+	w->members[id].raft = raft_new(&opt, &boot, &err);
+	assert_non_null(w->members[id].raft);
+}
+
+static enum raft_change_way way_of(const char *word)
+{
+	static const char *const names[] = {
+	    [RAFT_CHANGE_AUTO] = "auto",
+	    [RAFT_CHANGE_JOINT] = "joint",
+	    [RAFT_CHANGE_JOINT_EXPLICIT] = "explicit",
+	    [RAFT_CHANGE_LEAVE] = "leave",
+	};
+	for (size_t i = 0; i < ARRAY_LEN(names); i++)
+		if (strcmp(word, names[i]) == 0)
+			return (enum raft_change_way)i;
+	fail_msg("unknown way %s", word);
+	return RAFT_CHANGE_AUTO;
+}
+
+static void change(struct world *w, uint64_t id, char *rest)
+{
+	static const enum raft_change_type types[128] = {['+'] = RAFT_ADD_VOTER,
+	                                                 ['~'] = RAFT_ADD_LEARNER,
+	                                                 ['^'] = RAFT_PROMOTE,
+	                                                 ['-'] = RAFT_REMOVE};
+	struct raft_change_request q = {.way = way_of(strsep(&rest, " "))};
+	for (char *c; rest && (c = strsep(&rest, " "));)
+		q.at[q.n++] = (struct raft_change){types[c[0] & 127], strtoull(c + 1, NULL, 10)};
+	struct err err = ERR_INIT;
+	if (raft_change_check(w->members[id].raft, &q, &err) < 0)
+		buf_printf(&w->out, "%" PRIu64 " says: %s\n", id, err.text);
+	step(w, id, (struct raft_event){.type = RAFT_CHANGE, .change = &q});
+}
+
 static void print_status(struct world *w)
 {
-	for (uint64_t id = 1; id <= MEMBERS_MAX && w->members[id].raft; id++) {
+	for (uint64_t id = 1; id <= MEMBERS_MAX; id++) {
+		if (!w->members[id].raft)
+			continue;
 		struct raft_status s = raft_status(w->members[id].raft);
 		buf_printf(&w->out,
 		           "%" PRIu64 " %s term %" PRIu64 " leader %" PRIu64 " log %" PRIu64
@@ -270,6 +343,14 @@ static void command(struct world *w, char *line)
 		step(w, n,
 		     (struct raft_event){.type = RAFT_PEER_UNREACHABLE,
 		                         .unreachable = strtoull(rest, NULL, 10)});
+	} else if (strcmp(word, "join") == 0) {
+		join(w, n);
+	} else if (strcmp(word, "change") == 0) {
+		change(w, n, rest);
+	} else if (strcmp(word, "conf") == 0) {
+		for (uint64_t id = 1; id <= MEMBERS_MAX; id++)
+			if (w->members[id].raft)
+				print_conf(&w->out, id, &w->members[id].raft->conf);
 	} else if (strcmp(word, "status") == 0) {
 		print_status(w);
 	} else if (word[0] != '#') {

@@ -7,7 +7,8 @@ int transfer_start(struct raft *r, uint64_t to)
 {
 	if (r->role != RAFT_LEADER)
 		return -ERR_UNAVAILABLE;
-	if (!raft_conf_is_voter(&r->conf, to))
+	/* Who is about to leave is no good choice. */
+	if (!raft_ids_has(&r->conf.voters, to))
 		return -ERR_INVALID;
 	if (to == r->transfer_to)
 		return 0;

@@ -86,6 +86,26 @@ static void check_matching(struct cluster *c)
 	}
 }
 
+static const struct raft_conf *conf_of(const struct cluster *c, uint64_t index)
+{
+	size_t i = c->confs.n;
+	while (i > 0 && c->confs.at[i - 1].index > index)
+		i--;
+	return i ? &c->confs.at[i - 1].conf : &c->conf;
+}
+
+static void apply_conf(struct cluster *c, struct cluster_node *n, const struct raft_entry *e,
+                       bool first)
+{
+	if (e->type != RAFT_ENTRY_CONF)
+		return;
+	CHECK(c, raft_conf_decode(blob_view(e->data), &n->conf), "no configuration");
+	if (!first)
+		return;
+	c->changes++;
+	*vec_push(&c->confs) = (struct conf_entry){e->index, n->conf};
+}
+
 static void apply(struct cluster *c, struct cluster_node *n, const struct raft_entries *list)
 {
 	VEC_FOREACH (list, e) {
@@ -94,6 +114,7 @@ static void apply(struct cluster *c, struct cluster_node *n, const struct raft_e
 		CHECK(c, e->index < CLUSTER_INDEX_MAX, "the test is too long");
 		n->state = mix(n->state, e);
 		n->applied = e->index;
+		apply_conf(c, n, e, e->index > c->commit);
 		if (e->index > c->commit) {
 			c->commit = e->index;
 			c->term_of[e->index] = e->term;
@@ -107,10 +128,14 @@ static void apply(struct cluster *c, struct cluster_node *n, const struct raft_e
 		    (struct raft_event){.type = RAFT_APPLIED, .applied_index = n->applied};
 }
 
-static void install(struct cluster *c, struct cluster_node *n, struct raft_mark mark)
+static void install(struct cluster *c, struct cluster_node *n, struct raft_mark mark,
+                    const struct raft_conf *conf)
 {
 	CHECK(c, mark.index <= c->commit && c->term_of[mark.index] == mark.term,
 	      "a snapshot of what is not committed");
+	CHECK(c, raft_conf_equal(conf, conf_of(c, mark.index)),
+	      "a snapshot at %" PRIu64 " with another configuration", mark.index);
+	n->conf = *conf;
 	n->applied = mark.index;
 	n->state = c->state_of[mark.index];
 	raft_entries_clear(&n->log);
@@ -165,7 +190,7 @@ int cluster_step(struct cluster *c, struct cluster_node *n, struct raft_event *e
 		u.send_persisted = (struct raft_messages){0};
 	}
 	if (u.has_install)
-		install(c, n, u.install);
+		install(c, n, u.install, &u.install_conf);
 	send_all(c, &u.send_now);
 	apply(c, n, &u.committed);
 	answer(c, n, &u.reads);
@@ -271,7 +296,7 @@ void cluster_start(struct cluster *c, unsigned node)
 	    .mark = n->mark,
 	    .entries = &n->log,
 	    .applied = n->applied,
-	    .conf = c->conf,
+	    .conf = n->conf,
 	    .now_ms = c->now_ms,
 	};
 	struct err err = ERR_INIT;
@@ -298,16 +323,23 @@ void cluster_crash(struct cluster *c, unsigned node)
 	raft_free(TAKE(n->raft));
 }
 
-void cluster_init(struct cluster *c, unsigned n, uint64_t seed)
+void cluster_init_some(struct cluster *c, unsigned n, unsigned voters, uint64_t seed)
 {
 	*c = (struct cluster){.seed = seed, .n = n, .delay_ms = 5, .disk_ms = 3};
 	rng_init(&c->rng, seed);
+	for (unsigned i = 0; i < voters; i++)
+		raft_ids_add(&c->conf.voters, i + 1);
 	for (unsigned i = 0; i < n; i++) {
 		c->nodes[i].id = i + 1;
-		raft_ids_add(&c->conf.voters, i + 1);
-	}
-	for (unsigned i = 0; i < n; i++)
+		if (i < voters)
+			c->nodes[i].conf = c->conf;
 		cluster_start(c, i);
+	}
+}
+
+void cluster_init(struct cluster *c, unsigned n, uint64_t seed)
+{
+	cluster_init_some(c, n, n, seed);
 }
 
 void cluster_deinit(struct cluster *c)
@@ -323,6 +355,7 @@ void cluster_deinit(struct cluster *c)
 		if (p->m.type == RAFT_MSG_APPEND)
 			raft_entries_deinit(&p->m.append.entries);
 	vec_deinit(&c->net);
+	vec_deinit(&c->confs);
 }
 
 void cluster_heal(struct cluster *c)
@@ -363,6 +396,12 @@ int cluster_read(struct cluster *c, struct cluster_node *n)
 	if (r < 0)
 		n->read_floor.n--;
 	return r;
+}
+
+int cluster_change(struct cluster *c, struct cluster_node *n, const struct raft_change_request *q)
+{
+	struct raft_event e = {.type = RAFT_CHANGE, .change = q};
+	return cluster_step(c, n, &e);
 }
 
 int cluster_transfer(struct cluster *c, struct cluster_node *n, uint64_t to)

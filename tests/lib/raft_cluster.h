@@ -3,8 +3,9 @@
 /* A cluster of Raft cores in one process, in virtual time, with a network that drops, doubles,
  * delays and reorders, disks that lose what was not synced, and checks after every step: one leader
  * a term, equal entries at equal committed indexes, no committed entry missing at a new leader, log
- * matching, reads never older than what was committed when they were asked. A check that fails
- * stops the process with the seed. */
+ * matching, snapshots of the configuration of their index, reads never older than what was
+ * committed when they were asked. Members outside of the first configuration start empty. A check
+ * that fails stops the process with the seed. */
 #include "raftstore/raft/core.h"
 
 enum { CLUSTER_MAX = 7, CLUSTER_INDEX_MAX = 100000 };
@@ -28,6 +29,7 @@ struct cluster_node {
 	VEC(struct cluster_write) writes; /* not durable yet */
 	/* The state machine: a hash of all that was applied. */
 	uint64_t applied, state;
+	struct raft_conf conf;                   /* applied */
 	VEC(struct raft_event) later;            /* applied and snapshot events on their way */
 	VEC(struct raft_read_result) read_floor; /* what each read must reach */
 	uint64_t reads_done, reads_failed;
@@ -43,16 +45,19 @@ struct cluster {
 	struct rng rng;
 	unsigned n;
 	struct cluster_node nodes[CLUSTER_MAX];
-	struct raft_conf conf;
+	struct raft_conf conf;        /* the first */
+	VEC(struct conf_entry) confs; /* committed after it */
 	VEC(struct cluster_packet) net;
 	uint64_t drop_percent, double_percent, delay_ms, disk_ms; /* upper bounds */
 	bool cut[CLUSTER_MAX + 1][CLUSTER_MAX + 1];               /* from, to */
 	uint64_t commit, term_of[CLUSTER_INDEX_MAX], state_of[CLUSTER_INDEX_MAX];
 	uint64_t leader_of[CLUSTER_INDEX_MAX]; /* by term */
-	uint64_t next_context, snapshots;
+	uint64_t next_context, snapshots, changes;
 	struct raft_options options;
 };
 
+/* `n` members, of which the first `voters` are in the first configuration. */
+void cluster_init_some(struct cluster *c, unsigned n, unsigned voters, uint64_t seed);
 void cluster_init(struct cluster *c, unsigned n, uint64_t seed);
 void cluster_deinit(struct cluster *c);
 /* One millisecond, or more while nothing is due. */
@@ -65,6 +70,7 @@ void cluster_heal(struct cluster *c);
 struct cluster_node *cluster_leader(struct cluster *c);
 int cluster_propose(struct cluster *c, struct cluster_node *n, uint64_t value);
 int cluster_read(struct cluster *c, struct cluster_node *n);
+int cluster_change(struct cluster *c, struct cluster_node *n, const struct raft_change_request *q);
 int cluster_transfer(struct cluster *c, struct cluster_node *n, uint64_t to);
 /* The streams between two members break: both are told. */
 void cluster_break(struct cluster *c, unsigned a, unsigned b);
