@@ -3,10 +3,22 @@
 /* A local copy of a collection, kept by a reflector: one a resource (and selector) and process,
  * shared by all who ask for it (struct informers).
  *
+ * Guarantees (client-go tools/cache):
+ *   - The store is what the collection was at some resourceVersion, never a mixture: it changes
+ *     before handlers hear of it, event by event in the server's order; versions do not go back.
+ *   - Every handler hears of every object that is in the store: those that are there when it is
+ *     added at once, later ones once each. What an update brings is different from what was there.
+ *   - After a list anew (410, a broken list) what has gone meanwhile is told as deleted with its
+ *     last known state, and only when the whole list has come; an object that was deleted and made
+ *     again under its name is told as both.
+ *   - Synced means that the first list has been told in full.
+ *   - It is eventual: who acts on it must expect its own writes to show later (resourceVersion on
+ *     updates, uid on deletes, expectations on creates).
+ *
  * Objects are kept encoded: bytes, key, revision, and the values of indexes; who needs one decodes
  * it into an arena of its own. An object is immutable and reference-counted; a borrowed pointer is
- * good until the loop's next turn, informer_object_ref keeps it longer. Handlers run on the loop,
- * in the order of events, after the store has changed. */
+ * good until the loop's next turn, informer_object_ref keeps it longer. Handlers run on the loop.
+ */
 #include "common/client/client.h"
 #include "common/client/meta_peek.h"
 

@@ -1,9 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
-/* Leader election on a Lease (client-go tools/leaderelection): at most one candidate leads. A
- * candidate takes the lease when it is free or was not renewed for lease_duration, counted on its
- * own clock since it saw it change. It watches the Lease, so that a clean hand-over is taken at
- * once. A leader that could not renew for renew_deadline stops leading. */
+/* Leader election on a Lease (client-go tools/leaderelection).
+ *
+ * Guarantees, as long as clocks run at about the same speed (they need not agree):
+ *   - At most one candidate leads: a candidate takes the lease when it is free or was not renewed
+ * for lease_duration, counted on its own clock since it saw it change; a leader that could not
+ * renew for renew_deadline, which is shorter, stops leading. Writes carry the resourceVersion.
+ *   - A clean stop gives the lease back, and candidates, which watch it, take it at once.
+ *   - A deleted Lease is made again by whoever comes first. */
 #include "common/client/client.h"
 
 struct leader;

@@ -1,11 +1,19 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
-/* Keeps a sink in step with one collection of the apiserver: lists it once, then watches from the
- * list's resourceVersion, resumes from the last one it saw when a watch ends, and lists again when
- * the server has forgotten that version (410). Failures are retried with exponential back-off and
- * jitter (800 ms to 30 s, as client-go, but at most 2 s while no apiserver answers; reset by
- * success). Bookmarks move the version on without an object. Its transport is a client, or anything
- * else with the same two calls. */
+/* Keeps a sink in step with one collection of the apiserver (client-go tools/cache, Reflector).
+ *
+ * Guarantees:
+ *   - It lists once, item by item as they stream in, then watches from the list's resourceVersion;
+ *     a watch that ends resumes from the last version it saw, and bookmarks move that on without an
+ *     object, so that a quiet collection does not fall behind what the server remembers.
+ *   - It lists again when the server has forgotten that version (410), then not from a cache: what
+ *     it knows never goes back in time.
+ *   - A list that breaks off leaves no trace but its items: nothing counts as gone before a whole
+ *     list has come.
+ *   - Failures are retried with exponential back-off and jitter (800 ms to 30 s, as client-go, but
+ * at most 2 s while no apiserver answers); success begins anew.
+ *
+ * Its transport is a client, or anything else with the same two calls. */
 #include "common/base/rng.h"
 #include "common/client/client.h"
 

@@ -86,6 +86,20 @@ static void tell_watches(struct test_apiserver *s, int type, const char *key, st
 			rpc_call_send(w->call, buf_view(&batch));
 }
 
+void test_apiserver_expire(struct test_apiserver *s)
+{
+	_cleanup_buf_ struct buf status = BUF_INIT, event = BUF_INIT, batch = BUF_INIT;
+	add_bytes(&status, 4, SLICE_LIT("Expired"));
+	add_varint(&status, 6 << 3);
+	add_varint(&status, 410);
+	add_varint(&event, 1 << 3);
+	add_varint(&event, RESOURCES__WATCH_EVENT__TYPE__ERROR);
+	add_bytes(&event, 2, buf_view(&status));
+	add_bytes(&batch, 2, buf_view(&event));
+	LIST_FOREACH (&s->watches, w, struct watch, watches)
+		rpc_call_send(w->call, buf_view(&batch));
+}
+
 static void collection_of(const Resources__Target *t, struct buf *out)
 {
 	buf_printf(out, "%s/%s/%s%s", t->group, t->resource, t->namespace_,

@@ -26,5 +26,8 @@ struct test_apiserver {
 void test_apiserver_init(struct test_apiserver *s, struct rpc_core *core, struct loop *loop);
 /* Runs the loop until the server has stopped. */
 void test_apiserver_deinit(struct test_apiserver *s);
+/* Tells every watch that its version is forgotten (410): what changes in `objects` before the loop
+ * runs again is seen by the next list alone. */
+void test_apiserver_expire(struct test_apiserver *s);
 /* The object's bytes, or empty. key: "coordination.k8s.io/leases/kube-system/x". */
 struct slice test_apiserver_get(const struct test_apiserver *s, const char *key);
