@@ -34,7 +34,7 @@ command_of() { # NAME: sets cmd
       --kubelet-certificate-authority "$pki/ca.crt"
       --kubelet-preferred-address-types InternalIP,Hostname) ;;
     kube-controller-manager) cmd=("$(program kube-controller-manager)" --kubeconfig "$conf/controller-manager.conf"
-      --root-ca-file "$pki/ca.crt" --bind-address 127.0.0.1) ;;
+      --root-ca-file "$pki/ca.crt" --service-account-private-key-file "$pki/sa.key" --bind-address 127.0.0.1) ;;
     kube-scheduler) cmd=("$(program kube-scheduler)" --kubeconfig "$conf/scheduler.conf" --bind-address 127.0.0.1) ;;
     containerd) cmd=("$(command -v containerd)" -c "$state/containerd.toml") ;;
     kubelet) cmd=("$(program kubelet)" --kubeconfig "$conf/kubelet.conf" --hostname-override "$node" --node-ip "$ip"
