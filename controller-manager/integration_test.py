@@ -22,7 +22,7 @@ import threading
 import time
 import http.client
 
-DEADLINE_SECONDS = 15
+DEADLINE_SECONDS = 40
 MERGE = 'application/merge-patch+json'
 STRATEGIC = 'application/strategic-merge-patch+json'
 
@@ -105,7 +105,7 @@ class Cluster:
         return self.start(name, [
             self.args.manager, '--kubeconfig', os.path.join(self.folder, 'controller-manager.conf'),
             '--root-ca-file', self.pki('ca.crt'), '--bind-address', '127.0.0.1',
-            '--secure-port', str(ops), '--node-monitor-grace-period', '4s',
+            '--secure-port', str(ops), '--node-monitor-grace-period', '6s',
             '--service-account-private-key-file', self.pki('sa.key'),
             '--concurrent-job-syncs', '3', '--controllers', '*', *more])
 
@@ -158,7 +158,7 @@ class Node(threading.Thread):
 
     def __init__(self, cluster):
         super().__init__(daemon=True)
-        self.c, self.ending, self.alive, self.address = cluster, False, True, 1
+        self.c, self.ending, self.alive, self.held, self.address = cluster, False, True, False, 1
 
     def now(self):
         return time.strftime('%Y-%m-%dT%H:%M:%SZ', time.gmtime())
@@ -206,16 +206,22 @@ class Node(threading.Thread):
                     {'type': 'Ready', 'status': 'True', 'lastTransitionTime': self.now()}]}},
                 STRATEGIC)
 
+    def beat(self):
+        while not self.ending:
+            try:
+                if self.alive:
+                    self.heartbeat()
+            except (Failure, OSError):
+                pass  # the end
+            time.sleep(1)
+
     def run(self):
-        last = 0
+        threading.Thread(target=self.beat, daemon=True).start()
         while not self.ending:
             time.sleep(0.05)
-            if not self.alive:
+            if not self.alive or self.held:
                 continue
             try:
-                if time.monotonic() - last > 1.5:
-                    last = time.monotonic()
-                    self.heartbeat()
                 for pod in self.c.items('/api/v1/pods'):
                     self.tend(pod)
             except (Failure, OSError):
@@ -299,7 +305,7 @@ def case_rollout(c, node):
                              'metadata']['generation'])
     c.call('PATCH', APPS + '/deployments/web', {'spec': {'template': {'spec': {
         'containers': [{'name': 'main', 'image': 'two'}]}}}}, STRATEGIC)
-    c.until('the rollout', look, 20)
+    c.until('the rollout', look)
     if min(worst) < 3:
         raise Failure('fewer than three pods served: %s' % worst)
     sets = sorted(s['spec']['replicas'] for s in c.items(APPS + '/replicasets'))
@@ -578,7 +584,7 @@ def case_disruption_budget(c, node):
     c.call('PATCH', APPS + '/deployments/web', {'spec': {'replicas': 5}}, MERGE)
     c.until('the budget follows', lambda: status(expectedPods=5, currentHealthy=5,
                                                  disruptionsAllowed=1))
-    node.alive = False
+    node.held = True
     pods = [p['metadata']['name'] for p in c.items(DEFAULT + '/pods?labelSelector=app%3Dweb')]
     evict = DEFAULT + '/pods/%s/eviction'
     c.call('POST', evict % pods[0], {'apiVersion': 'policy/v1', 'kind': 'Eviction',
@@ -590,7 +596,7 @@ def case_disruption_budget(c, node):
     except Failure as e:
         if '429' not in str(e):
             raise
-    node.alive = True
+    node.held = False
     c.until('it recovers', lambda: status(currentHealthy=5, disruptionsAllowed=1))
     c.call('DELETE', path + '/web')
     c.call('DELETE', APPS + '/deployments/web')

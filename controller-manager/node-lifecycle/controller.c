@@ -223,6 +223,14 @@ static void on_not_ready(struct lifecycle *s, struct work *w, const struct infor
 		mark_pod(s, w, pods[i]);
 }
 
+static void tell_node(struct lifecycle *s, const char *name, const char *uid, const char *reason,
+                      const char *what, const char *where)
+{
+	struct recorder_ref ref = {.api_version = "v1", .kind = "Node", .name = name, .uid = uid};
+	recorder_event(s->recorder, &ref, false, reason, NULL, "Node %s event: %s Node %s %s", name,
+	               what, name, where);
+}
+
 /* One node */
 
 static void write_node(struct lifecycle *s, struct work *w, const CoreV1__Node *node,
@@ -251,6 +259,8 @@ static void process(struct workqueue *q, const char *key, void *arg)
 	CoreV1__Node *node =
 	    o ? (CoreV1__Node *)informer_object_decode(o, &core_v1__node_schema, &a) : NULL;
 	if (!node) {
+		if (map_get_str(&s->health, key))
+			tell_node(s, key, NULL, "RemovingNode", "Removing", "from Controller");
 		health_free(map_del_str(&s->health, key));
 		judge_zones(s);
 		workqueue_done(q, key);
@@ -279,6 +289,8 @@ static void process(struct workqueue *q, const char *key, void *arg)
 			workqueue_add_after(q, key, wait_ms);
 	}
 	write_node(s, w, node, &plan);
+	if (h->last == UNSEEN)
+		tell_node(s, o->name, o->uid, "RegisteredNode", "Registered", "in Controller");
 	if (!plan.ready && h->last != SEEN_NOT_READY)
 		on_not_ready(s, w, o);
 	h->last = plan.ready ? SEEN_READY : SEEN_NOT_READY;
