@@ -39,12 +39,14 @@ def fresh(c):
 def quickstart_until(c, stage):
     """Runs quickstart and kills it, and what it is running just then, when it says the stage's word."""
     with subprocess.Popen(c.quickstart_command('--no-demo'), stdout=subprocess.PIPE, text=True,
-                          stdin=subprocess.DEVNULL, start_new_session=True) as p:
+                          stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL, start_new_session=True) as p:
+        said = []
         for line in p.stdout:
+            said.append(line)
             if line.split('] ', 1)[-1].startswith(stage):
                 break
         else:
-            raise Failure(f'quickstart never said {stage!r}')
+            raise Failure(f'quickstart never said {stage!r}, but\n' + ''.join(said))
         os.killpg(p.pid, signal.SIGKILL)
         p.stdout.close()
 
