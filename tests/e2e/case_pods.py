@@ -87,7 +87,7 @@ def case_words(c):
         (pod('init-error', '', **fail), ['Init:Error']),
         (pod('volume', '', volumes=[{'name': 'v', 'configMap': {'name': 'nope'}}],
              container={'volumeMounts': [{'name': 'v', 'mountPath': '/v'}]}), ['ContainerCreating']),
-        (pod('deadline', SLEEP, activeDeadlineSeconds=5), ['Error']),
+        (pod('deadline', SLEEP, activeDeadlineSeconds=20), ['Error']),
         (pod('run', SLEEP), ['Running']),
     ]
     with c.space('pods-words') as s:
