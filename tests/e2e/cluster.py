@@ -29,6 +29,8 @@ DAEMONS = ('raftstore', 'kube-apiserver', 'kube-scheduler', 'kube-controller-man
 NAMESPACE_GONE_SECONDS = 90
 LOG_LINES = 15
 
+LEFT_CHARACTERS = 2000  # of what was left behind, in a failure
+
 
 class Failure(Exception):
     diagnosis = ''
@@ -181,7 +183,7 @@ class Cluster:
         before = node_traces(self)
         yield
         until('nothing is left on the node', lambda: not self.left_since(before), seconds,
-              lambda: ', '.join(sorted(self.left_since(before))))
+              lambda: ', '.join(sorted(self.left_since(before)))[:LEFT_CHARACTERS])
 
     def left_since(self, before):
         return node_traces(self) - before

@@ -110,7 +110,7 @@ def node_traces(c):
     """What a pod could leave on a node whose cluster goes on: see Cluster.leaks()."""
     run, kubelet = c.folder + '/run/kubec', c.folder + '/var/lib/kubelet'
     # portmap's own chains stay with the node, as upstream; those of a container have its name.
-    out = mounts(c.folder) | cgroups(r'kubepods|/[0-9a-f]{64}$') | {
+    out = mounts(c.folder) | cgroups(r'^/sys/fs/cgroup/([^/]+/)?(kubepods|k8s\.io)\b') | {
         l for l in network() if 'CNI-HOSTPORT-' not in l}
     out |= {'container ' + x for x in c.ctr('containers', 'ls', '-q').split()}
     out |= {'snapshot ' + x.split()[0] for x in c.ctr('snapshots', 'ls').splitlines()[1:]
