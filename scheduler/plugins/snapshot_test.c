@@ -138,6 +138,20 @@ static void set_namespace(struct world *w, const char *text)
 		tell(&(struct event){.kinds = EVENT_NAMESPACE});
 }
 
+/* The pod gets another label. */
+static const char *relabel(struct world *w, const char *text)
+{
+	char *now = arena_strdup(&arena, text), *value = strstr(now, "labels: {app: ") + 14;
+	*value = *value == 'x' ? 'z' : 'x';
+	struct pod_info *p = world_pod(w, parse(now));
+	struct pod_info *old = pod_info_ref(cluster_pod(w->cluster, p->key)->pod);
+	cluster_set_pod(w->cluster, p);
+	tell(&(struct event){.kinds = pod_info_changes(old, p), .old_pod = old, .pod = p});
+	pod_info_unref(old);
+	pod_info_unref(p);
+	return now;
+}
+
 static void change(struct world *w, struct plain *now)
 {
 	unsigned i = any(NODES), k = any(PODS);
@@ -170,8 +184,10 @@ static void change(struct world *w, struct plain *now)
 		now->pods[k] = NULL;
 		return;
 	default:
-		if (now->pods[k])
+		if (now->pods[k]) {
+			now->pods[k] = relabel(w, now->pods[k]);
 			return;
+		}
 		snprintf(name, sizeof(name), "p%u", k);
 		snprintf(key, sizeof(key), "n%u", i);
 		now->pods[k] = random_pod(name, key, any(KINDS));
