@@ -65,12 +65,18 @@ def case_cgroups(c):
             d for u in uid.values() for d in glob.glob(f'/sys/fs/cgroup/**/pod{u}', recursive=True)], 60)
 
 
+def in_bytes(quantity):
+    """"1536Ki" -> 1572864"""
+    units = {'Ki': 10, 'Mi': 20, 'Gi': 30, 'Ti': 40}
+    return int(quantity[:-2]) << units[quantity[-2:]] if quantity[-2:] in units else int(quantity)
+
+
 def case_node_status(c):
     """Allocatable is capacity without reservations and thresholds; conditions are worded as upstream's."""
     status = c.get('nodes')['items'][0]['status']
     capacity, allocatable = status['capacity'], status['allocatable']
-    equal(int(capacity['memory'][:-2]) - int(allocatable['memory'][:-2]), 100 * 1024, 'memory kept')
-    check(int(allocatable['ephemeral-storage']) < int(capacity['ephemeral-storage'][:-2]) * 1024, 'disk')
+    equal(in_bytes(capacity['memory']) - in_bytes(allocatable['memory']), 100 << 20, 'memory kept')
+    check(in_bytes(allocatable['ephemeral-storage']) < in_bytes(capacity['ephemeral-storage']), 'disk')
     want = {'MemoryPressure': ('False', 'KubeletHasSufficientMemory'),
             'PIDPressure': ('False', 'KubeletHasSufficientPID'), 'Ready': ('True', 'KubeletReady')}
     got = {x['type']: (x['status'], x['reason']) for x in status['conditions']}
