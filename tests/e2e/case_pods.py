@@ -2,6 +2,7 @@
 """What `kubectl get pods` says, from an image that cannot be pulled to a pod that ends."""
 import json
 import os
+import re
 import signal
 import socket
 import tempfile
@@ -87,19 +88,20 @@ def case_words(c):
         (pod('init-error', '', **fail), ['Init:Error']),
         (pod('volume', '', volumes=[{'name': 'v', 'configMap': {'name': 'nope'}}],
              container={'volumeMounts': [{'name': 'v', 'mountPath': '/v'}]}), ['ContainerCreating']),
-        (pod('deadline', SLEEP, activeDeadlineSeconds=20), ['Error']),
+        (pod('deadline', SLEEP, activeDeadlineSeconds=5), []),
         (pod('run', SLEEP), ['Running']),
     ]
     with c.space('pods-words') as s:
         s.apply(*[p for p, _ in wanted])
         for p, words in wanted:
             waits_for(s, p['metadata']['name'], *words)
-        equal(column(s, 'crash', '.status.containerStatuses[0].state.waiting.message').split(' pod=')[0],
-              'back-off 10s restarting failed container=main', 'message')
+        s.until('the message of the back-off', lambda: re.match(
+            r'back-off (10s|20s|40s|1m20s|2m40s|5m0s) restarting failed container=main pod=crash_pods-words',
+            column(s, 'crash', '.status.containerStatuses[0].state.waiting.message')))
         equal(column(s, 'crash', '.status.containerStatuses[0].lastState.terminated.exitCode'), '3')
         equal(column(s, 'start', '.status.containerStatuses[0].state.terminated.exitCode'), '128')
         equal(column(s, 'memory', '.status.containerStatuses[0].state.terminated.exitCode'), '137')
-        equal(column(s, 'deadline', '.status.reason'), 'DeadlineExceeded')
+        s.until('the deadline', lambda: column(s, 'deadline', '.status.reason') == 'DeadlineExceeded')
         equal([column(s, n, '.status.phase') for n in (
             'crash', 'image', 'config', 'done', 'error', 'init', 'init-error', 'deadline', 'volume')],
             ['Running', 'Pending', 'Pending', 'Succeeded', 'Failed', 'Pending', 'Failed', 'Failed',
@@ -117,9 +119,9 @@ def case_words(c):
 
 def case_terminating(c):
     """A deleted pod is Terminating while its preStop hook and its grace last, then it is gone."""
-    hook = {'lifecycle': {'preStop': {'exec': {'command': ['sh', '-c', 'echo stop > /proc/1/fd/1; sleep 2']}}}}
+    hook = {'lifecycle': {'preStop': {'exec': {'command': ['sh', '-c', 'echo stop > /proc/1/fd/1; sleep 6']}}}}
     with c.space('pods-end') as s:
-        s.apply(pod('slow', SLEEP, container=hook, terminationGracePeriodSeconds=3))
+        s.apply(pod('slow', SLEEP, container=hook, terminationGracePeriodSeconds=9))
         s.ready('slow')
         s.kubectl('delete', 'pod', 'slow', '--wait=false')
         waits_for(s, 'slow', 'Terminating')
@@ -169,10 +171,11 @@ def case_restart_rules(c):
 
 def case_probes(c):
     """Startup, liveness and readiness probes by exec, HTTP and TCP; postStart."""
-    ready = {'readinessProbe': {'exec': {'command': ['test', '-f', '/tmp/ready']}, 'periodSeconds': 1}}
+    ready = {'readinessProbe': {'exec': {'command': ['test', '-f', '/tmp/ready']}, 'periodSeconds': 1,
+                                'timeoutSeconds': 10}}
     live = {'livenessProbe': {'exec': {'command': ['cat', '/tmp/live']}, 'periodSeconds': 1,
-                              'failureThreshold': 1, 'terminationGracePeriodSeconds': 1},
-            'startupProbe': {'tcpSocket': {'port': 8080}, 'periodSeconds': 1}}
+                              'failureThreshold': 1, 'terminationGracePeriodSeconds': 1, 'timeoutSeconds': 10},
+            'startupProbe': {'tcpSocket': {'port': 8080}, 'periodSeconds': 1, 'failureThreshold': 60}}
     http = {'ports': [{'name': 'web', 'containerPort': 8080}],
             'lifecycle': {'postStart': {'exec': {'command': ['touch', '/tmp/started']}}},
             'readinessProbe': {'httpGet': {'path': '/x', 'port': 'web'}, 'periodSeconds': 1}}
@@ -196,11 +199,12 @@ def case_probes(c):
         s.ready('ready', 'http', 'live', 'moved')
         check(not events(s, 'moved', 'ProbeWarning'), 'a redirect on the same host was not followed')
         s.kubectl('exec', 'live', '--', 'rm', '/tmp/live')
-        s.until('the container is restarted', lambda: s.container('live')['restartCount'] == 1)
-        check(('Killing', 'Container main failed liveness probe, will be restarted')
-              in events(s, 'live'), events(s, 'live'))
-        check(any(m.startswith("Liveness probe failed: cat: can't open")
-                  for _, m in events(s, 'live', 'Unhealthy')), events(s, 'live'))
+        s.until('the container is restarted', lambda: s.container('live')['restartCount'] >= 1)
+        s.until('the end is told', lambda: (
+            'Killing', 'Container main failed liveness probe, will be restarted') in events(s, 'live'))
+        s.until('the failure is told', lambda: any(
+            m.startswith("Liveness probe failed: cat: can't open")
+            for _, m in events(s, 'live', 'Unhealthy')))
         s.until('the hook fails', lambda: {'FailedPostStartHook', 'Killing'} <= {
             r for r, _ in events(s, 'hook')})
 
@@ -261,7 +265,7 @@ def case_volumes(c):
 
         def seen():
             return s.kubectl('exec', 'p', '-c', 'main', '--', 'cat', '/config/b', '/down/labels')
-        s.until('the files follow', lambda: seen() == 'newk="w"', 10, seen)
+        s.until('the files follow', lambda: seen() == 'newk="w"', 30, seen)
 
 
 def case_environment(c):
@@ -386,7 +390,7 @@ def identity(s, name):
 def case_adoption(c):
     """A restarted kubelet touches no container, goes on probing, and clears what was deleted meanwhile."""
     live = {'livenessProbe': {'exec': {'command': ['test', '-f', '/tmp/live']}, 'periodSeconds': 1,
-                              'failureThreshold': 1}}
+                              'initialDelaySeconds': 3, 'failureThreshold': 1, 'timeoutSeconds': 10}}
     with c.leaks(), c.space('pods-adopt') as s:
         s.apply(pod('stays', 'touch /tmp/live; ' + SLEEP, container=live, restartPolicy='Always'),
                 pod('goes', SLEEP))
@@ -400,7 +404,7 @@ def case_adoption(c):
         s.ready('stays')
         equal(identity(s, 'stays'), before, 'the container')
         s.kubectl('exec', 'stays', '--', 'rm', '/tmp/live')
-        s.until('probes go on', lambda: s.container('stays')['restartCount'] == 1)
+        s.until('probes go on', lambda: s.container('stays')['restartCount'] >= 1)
 
 
 def case_sandbox_lost(c):
@@ -418,12 +422,12 @@ def case_sandbox_lost(c):
 
 
 def case_many(c):
-    """Twenty pods come and go, with volumes of every kind, and leave nothing."""
+    """Twelve pods come and go, with volumes of every kind, and leave nothing."""
     volumes = [{'name': 'e', 'emptyDir': {'medium': 'Memory'}}, {'name': 'd', 'emptyDir': {}}]
     mounts = [{'name': 'e', 'mountPath': '/e'}, {'name': 'd', 'mountPath': '/d', 'subPath': 'x'}]
     with c.leaks(), c.space('pods-many') as s:
         s.apply(*[pod(f'p{i}', TRAP, container={'volumeMounts': mounts}, volumes=volumes)
-                  for i in range(20)])
+                  for i in range(12)])
         s.ready('--all')
         s.kubectl('delete', 'pods', '--all', '--grace-period=1', timeout=90)
 
