@@ -169,6 +169,61 @@ static void test_lagging_member_gets_snapshot(void **state)
 	cluster_deinit(c);
 }
 
+/* Who was away for less than the window needs no snapshot. */
+static void test_compaction_leaves_a_window(void **state)
+{
+	struct cluster *c = &cluster;
+	cluster_init(c, 3, 7);
+	cluster_run(c, 4000);
+	struct cluster_node *leader = cluster_leader(c);
+	unsigned away = leader->id % 3;
+	leader->raft->opt.keep_entries = 100;
+	cluster_crash(c, away);
+	for (uint64_t i = 0; i < 100; i++)
+		assert_int_equal(cluster_propose(c, leader, i), 0);
+	cluster_run(c, 500);
+	cluster_compact(c, leader, leader->applied);
+	assert_int_equal(raft_status(leader->raft).first, leader->applied - 99);
+	cluster_start(c, away);
+	cluster_run(c, 3000);
+	assert_int_equal(c->snapshots, 0);
+	assert_int_equal(c->nodes[away].applied, leader->applied);
+	cluster_deinit(c);
+}
+
+/* Unanswered appends are limited by their number and by their bytes. */
+static void test_flow_control(void **state)
+{
+	struct cluster *c = &cluster;
+	struct raft_progress p;
+	cluster_init(c, 3, 9);
+	cluster_run(c, 4000);
+	struct cluster_node *leader = cluster_leader(c);
+	uint64_t slow = leader->id % 3 + 1;
+	c->cut[slow][leader->id] = true;
+	leader->raft->opt.append_limit_bytes = 40; /* 5 commands */
+	leader->raft->opt.inflight_limit_bytes = 200;
+	for (uint64_t i = 0; i < 500; i++) {
+		assert_int_equal(cluster_propose(c, leader, i), 0);
+		assert_true(raft_progress(leader->raft, slow, &p));
+		assert_true(p.inflight_bytes <= 200);
+	}
+	assert_int_equal(p.state, RAFT_REPLICATE);
+	assert_int_equal(p.inflight, 25);
+	leader->raft->opt.inflight_limit_bytes = 1 << 20;
+	assert_int_equal(cluster_propose(c, leader, 0), 0);
+	assert_true(raft_progress(leader->raft, slow, &p));
+	assert_int_equal(p.inflight, 64);
+	assert_false(raft_progress(leader->raft, leader->id, &p));
+	assert_false(raft_progress(c->nodes[slow - 1].raft, leader->id, &p));
+	cluster_heal(c);
+	cluster_run(c, 2000);
+	assert_true(raft_progress(leader->raft, slow, &p));
+	assert_int_equal(p.inflight + p.inflight_bytes, 0);
+	assert_int_equal(c->nodes[slow - 1].applied, leader->applied);
+	cluster_deinit(c);
+}
+
 static void random_change(struct cluster *c, struct cluster_node *n)
 {
 	struct raft_change_request q = {.way = (enum raft_change_way)rng_below(&c->rng, 4)};
@@ -233,6 +288,8 @@ static void chaos(unsigned members, uint64_t seed, uint64_t turns, struct chaos_
 	c->options.heartbeat_ms = 20;
 	c->options.inflight_limit = 4;
 	c->options.append_limit_bytes = 64;
+	c->options.inflight_limit_bytes = seed % 2 ? 100 : 0;
+	c->options.keep_entries = seed % 5 == 0 ? 20 : 0;
 	for (unsigned i = 0; i < members; i++) {
 		cluster_crash(c, i);
 		cluster_start(c, i);
@@ -291,6 +348,8 @@ int main(void)
 	    cmocka_unit_test(test_broken_streams),
 	    cmocka_unit_test(test_backpressure),
 	    cmocka_unit_test(test_lagging_member_gets_snapshot),
+	    cmocka_unit_test(test_compaction_leaves_a_window),
+	    cmocka_unit_test(test_flow_control),
 	    cmocka_unit_test(test_chaos),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -5,11 +5,10 @@
 #include "raftstore/raft/raft.h"
 #include "raftstore/raft/tail.h"
 
-/* What the leader knows of a follower. */
-enum peer_state {
-	PEER_PROBE,     /* where the logs agree is unknown: one append at a time */
-	PEER_REPLICATE, /* appends are pipelined */
-	PEER_SNAPSHOT,  /* entries wait until the snapshot has arrived */
+/* An append that is not answered. */
+struct inflight {
+	uint64_t last; /* index */
+	uint64_t bytes;
 };
 
 struct peer {
@@ -17,15 +16,16 @@ struct peer {
 	/* Candidate. */
 	enum raft_vote vote;
 	/* Leader. */
-	enum peer_state state;
+	enum raft_progress_state state;
 	bool probe_sent;
 	uint64_t match, next; /* paper, figure 2: matchIndex, nextIndex */
 	uint64_t snapshot_index;
-	uint64_t commit_sent; /* with the last append */
-	uint64_t heard_ms;    /* check-quorum */
-	uint64_t round;       /* the newest heartbeat round that it answered */
-	uint64_t *inflight;   /* ring: last index of each unanswered append */
+	uint64_t commit_sent;      /* with the last append */
+	uint64_t heard_ms;         /* check-quorum */
+	uint64_t round;            /* the newest heartbeat round that it answered */
+	struct inflight *inflight; /* ring */
 	uint32_t inflight_at, inflight_n;
+	uint64_t inflight_bytes;
 };
 
 struct read_waiting {

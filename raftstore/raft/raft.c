@@ -64,6 +64,7 @@ static void set_defaults(struct raft_options *o)
 	o->heartbeat_ms = o->heartbeat_ms ? o->heartbeat_ms : 100;
 	o->append_limit_bytes = o->append_limit_bytes ? o->append_limit_bytes : 1 << 20;
 	o->inflight_limit = o->inflight_limit ? o->inflight_limit : 64;
+	o->inflight_limit_bytes = o->inflight_limit_bytes ? o->inflight_limit_bytes : 16 << 20;
 	o->uncommitted_limit_bytes =
 	    o->uncommitted_limit_bytes ? o->uncommitted_limit_bytes : 64 << 20;
 	o->read_limit = o->read_limit ? o->read_limit : 65536;
@@ -244,7 +245,8 @@ static void applied(struct raft *r, uint64_t index)
 
 static void compact(struct raft *r, uint64_t index)
 {
-	index = MIN(index, r->applied);
+	uint64_t keep = core_alone(r) ? 0 : r->opt.keep_entries;
+	index = MIN(index, r->applied - MIN(keep, r->applied));
 	if (index > r->tail.mark.index) {
 		tail_compact(&r->tail, index);
 		confs_compact(r, index);

@@ -31,14 +31,16 @@ struct raft;
 enum raft_role { RAFT_FOLLOWER, RAFT_PRECANDIDATE, RAFT_CANDIDATE, RAFT_LEADER };
 
 struct raft_options {
-	uint64_t id;                 /* this member; never 0 */
-	uint32_t election_ms;        /* 0: 1000; the timeout is drawn from [x, 2x) */
-	uint32_t heartbeat_ms;       /* 0: 100 */
-	uint32_t append_limit_bytes; /* entries in one message; 0: 1 MiB; one entry always goes */
-	uint32_t inflight_limit;     /* unanswered append messages a peer; 0: 64 */
+	uint64_t id;                   /* this member; never 0 */
+	uint32_t election_ms;          /* 0: 1000; the timeout is drawn from [x, 2x) */
+	uint32_t heartbeat_ms;         /* 0: 100 */
+	uint32_t append_limit_bytes;   /* entries in one message; 0: 1 MiB; one entry always goes */
+	uint32_t inflight_limit;       /* unanswered append messages a peer; 0: 64 */
+	uint64_t inflight_limit_bytes; /* and their entries; 0: 16 MiB; one message always goes */
 	uint64_t uncommitted_limit_bytes; /* more is refused; 0: 64 MiB */
 	uint32_t read_limit;              /* reads waiting; 0: 65536 */
-	struct rng rng;                   /* seeded by the shell; draws election timeouts */
+	uint64_t keep_entries; /* applied ones that compaction leaves for slow followers */
+	struct rng rng;        /* seeded by the shell; draws election timeouts */
 };
 
 /* What the log and the state machine hold at start. */
@@ -172,7 +174,9 @@ struct raft_event {
 			bool ok;
 		} snapshot_sent;
 		/* RAFT_COMPACT: entries up to here (at most the applied index) are not needed any
-		 * more; a peer that still needs them gets a snapshot. */
+		 * more; a peer that still needs them gets a snapshot. While others take part, the
+		 * last keep_entries applied ones stay: raft_status tells the first that is left,
+		 * which is where the durable log may begin. */
 		uint64_t compact_index;
 		/* RAFT_TRANSFER: hand the leadership to this voter (thesis, section 3.10). Until it
 		 * leads, or a minimum election timeout has passed, proposals are refused; then the
@@ -234,6 +238,21 @@ struct raft_status {
 	uint64_t transfer_to; /* the transfer under way; 0: none */
 };
 
+/* What a leader knows of a member (paper, section 5.3). */
+enum raft_progress_state {
+	RAFT_PROBE,     /* where the logs agree is unknown: one append at a time */
+	RAFT_REPLICATE, /* appends are pipelined, up to both limits of what is unanswered */
+	RAFT_SNAPSHOT,  /* entries wait until the snapshot has arrived */
+};
+
+struct raft_progress {
+	enum raft_progress_state state;
+	uint64_t match, next; /* paper, figure 2 */
+	uint32_t inflight;    /* unanswered appends */
+	uint64_t inflight_bytes;
+	uint64_t heard_ms;
+};
+
 /* NULL and *err: the boot data contradict themselves (entries not consecutive, applied outside of
  * the log, this member's id 0). */
 struct raft *raft_new(const struct raft_options *opt, const struct raft_boot *boot,
@@ -245,6 +264,8 @@ DEFINE_CLEANUP(struct raft, raft_free)
  * so that its parts may be handed to other threads after TAKE-ing the arrays. */
 _must_use_ int raft_step(struct raft *r, const struct raft_event *e, struct raft_update *ret);
 struct raft_status raft_status(const struct raft *r);
+/* False: not the leader, or not another member. */
+_must_use_ bool raft_progress(const struct raft *r, uint64_t id, struct raft_progress *ret);
 /* The last configuration up to this index, which is not before the applied one. */
 struct raft_conf raft_conf_at(const struct raft *r, uint64_t index);
 /* Why RAFT_CHANGE would fail. -ERR_UNAVAILABLE: not the leader, or not yet ready; -ERR_CONFLICT:

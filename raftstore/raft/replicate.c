@@ -6,9 +6,32 @@
 static void inflight_clear(struct peer *p)
 {
 	p->inflight_at = p->inflight_n = 0;
+	p->inflight_bytes = 0;
 }
 
-static void set_state(struct peer *p, enum peer_state state, uint64_t next)
+static bool inflight_full(const struct raft *r, const struct peer *p)
+{
+	return p->inflight_n == r->opt.inflight_limit ||
+	       (p->inflight_n && p->inflight_bytes >= r->opt.inflight_limit_bytes);
+}
+
+static void inflight_add(struct raft *r, struct peer *p, uint64_t last, uint64_t bytes)
+{
+	uint32_t at = (p->inflight_at + p->inflight_n++) % r->opt.inflight_limit;
+	p->inflight[at] = (struct inflight){last, bytes};
+	p->inflight_bytes += bytes;
+}
+
+static void inflight_answered(struct raft *r, struct peer *p, uint64_t index)
+{
+	while (p->inflight_n && p->inflight[p->inflight_at].last <= index) {
+		p->inflight_bytes -= p->inflight[p->inflight_at].bytes;
+		p->inflight_at = (p->inflight_at + 1) % r->opt.inflight_limit;
+		p->inflight_n--;
+	}
+}
+
+static void set_state(struct peer *p, enum raft_progress_state state, uint64_t next)
 {
 	p->state = state;
 	p->next = next;
@@ -17,7 +40,7 @@ static void set_state(struct peer *p, enum peer_state state, uint64_t next)
 }
 
 /* Entries from next on, none when `empty`; returns the index behind the last one sent. */
-static uint64_t send_append(struct raft *r, struct peer *p, bool empty)
+static uint64_t send_append(struct raft *r, struct peer *p, bool empty, uint64_t *ret_bytes)
 {
 	struct raft_message m = {
 	    .type = RAFT_MSG_APPEND,
@@ -27,16 +50,19 @@ static uint64_t send_append(struct raft *r, struct peer *p, bool empty)
 	               .commit = r->commit},
 	};
 	uint64_t at = p->next;
-	size_t bytes = 0;
+	uint64_t bytes = 0;
 	for (; !empty && at <= tail_last(&r->tail); at++) {
 		const struct raft_entry *e = tail_at(&r->tail, at);
-		bytes += e->data ? e->data->len : 0;
-		if (m.append.entries.n && bytes > r->opt.append_limit_bytes)
+		size_t len = e->data ? e->data->len : 0;
+		if (m.append.entries.n && bytes + len > r->opt.append_limit_bytes)
 			break;
+		bytes += len;
 		raft_entries_add(&m.append.entries, e);
 	}
 	p->commit_sent = r->commit;
 	core_send(r, m);
+	if (ret_bytes)
+		*ret_bytes = bytes;
 	return at;
 }
 
@@ -44,7 +70,7 @@ static void send_snapshot(struct raft *r, struct peer *p)
 {
 	/* Paper, section 7: the entries that the peer needs are compacted. */
 	struct raft_mark mark = {r->applied, tail_term(&r->tail, r->applied)};
-	set_state(p, PEER_SNAPSHOT, mark.index + 1);
+	set_state(p, RAFT_SNAPSHOT, mark.index + 1);
 	p->snapshot_index = mark.index;
 	core_send(r, (struct raft_message){
 	                 .type = RAFT_MSG_SNAPSHOT,
@@ -56,23 +82,23 @@ static void send_snapshot(struct raft *r, struct peer *p)
 
 static void pipeline(struct raft *r, struct peer *p)
 {
-	while (p->inflight_n < r->opt.inflight_limit && p->next <= tail_last(&r->tail)) {
-		p->next = send_append(r, p, false);
-		uint32_t at = (p->inflight_at + p->inflight_n++) % r->opt.inflight_limit;
-		p->inflight[at] = p->next - 1;
+	while (!inflight_full(r, p) && p->next <= tail_last(&r->tail)) {
+		uint64_t bytes;
+		p->next = send_append(r, p, false, &bytes);
+		inflight_add(r, p, p->next - 1, bytes);
 	}
 }
 
 void replicate_to(struct raft *r, struct peer *p)
 {
-	if (p->id == r->opt.id || p->state == PEER_SNAPSHOT)
+	if (p->id == r->opt.id || p->state == RAFT_SNAPSHOT)
 		return;
 	if (p->next - 1 < r->tail.mark.index) {
 		send_snapshot(r, p);
-	} else if (p->state == PEER_REPLICATE) {
+	} else if (p->state == RAFT_REPLICATE) {
 		pipeline(r, p);
 	} else if (!p->probe_sent) {
-		send_append(r, p, false);
+		send_append(r, p, false, NULL);
 		p->probe_sent = true;
 	}
 }
@@ -87,7 +113,7 @@ void replicate_start(struct raft *r)
 {
 	for (unsigned i = 0; i < r->n_peers; i++) {
 		struct peer *p = &r->peers[i];
-		set_state(p, PEER_PROBE, r->term_start);
+		set_state(p, RAFT_PROBE, r->term_start);
 		p->match = 0;
 		p->commit_sent = 0;
 		p->heard_ms = r->now_ms;
@@ -116,10 +142,10 @@ void replicate_commit(struct raft *r)
 	/* Followers learn of it at once, so that they can serve reads. */
 	for (unsigned i = 0; i < r->n_peers; i++) {
 		struct peer *p = &r->peers[i];
-		if (p->id == r->opt.id || p->state != PEER_REPLICATE)
+		if (p->id == r->opt.id || p->state != RAFT_REPLICATE)
 			continue;
 		if (p->next > tail_last(&r->tail))
-			send_append(r, p, true);
+			send_append(r, p, true, NULL);
 		else
 			replicate_to(r, p);
 	}
@@ -132,32 +158,29 @@ void replicate_ack(struct raft *r, struct peer *p, uint64_t index)
 	bool news = index > p->match;
 	if (news)
 		p->match = index;
-	while (p->inflight_n && p->inflight[p->inflight_at] <= index) {
-		p->inflight_at = (p->inflight_at + 1) % r->opt.inflight_limit;
-		p->inflight_n--;
-	}
-	if (p->state == PEER_REPLICATE)
+	inflight_answered(r, p, index);
+	if (p->state == RAFT_REPLICATE)
 		p->next = MAX(p->next, p->match + 1);
-	else if (p->state == PEER_PROBE && (news || index + 1 >= p->next))
-		set_state(p, PEER_REPLICATE, p->match + 1);
-	else if (p->state == PEER_SNAPSHOT && p->match >= p->snapshot_index)
-		set_state(p, PEER_REPLICATE, p->match + 1);
+	else if (p->state == RAFT_PROBE && (news || index + 1 >= p->next))
+		set_state(p, RAFT_REPLICATE, p->match + 1);
+	else if (p->state == RAFT_SNAPSHOT && p->match >= p->snapshot_index)
+		set_state(p, RAFT_REPLICATE, p->match + 1);
 	if (news)
 		replicate_commit(r);
 	replicate_to(r, p);
 	/* Who answers after the commit learns of it without waiting for a heartbeat. */
-	if (news && p->state == PEER_REPLICATE && p->commit_sent < r->commit)
-		send_append(r, p, true);
+	if (news && p->state == RAFT_REPLICATE && p->commit_sent < r->commit)
+		send_append(r, p, true, NULL);
 	transfer_advance(r, p);
 }
 
 void replicate_reject(struct raft *r, struct peer *p, uint64_t index, struct raft_mark hint)
 {
-	if (p->state == PEER_REPLICATE) {
+	if (p->state == RAFT_REPLICATE) {
 		if (index <= p->match)
 			return;
-		set_state(p, PEER_PROBE, p->match + 1);
-	} else if (p->state == PEER_PROBE) {
+		set_state(p, RAFT_PROBE, p->match + 1);
+	} else if (p->state == RAFT_PROBE) {
 		if (index != p->next - 1)
 			return;
 		uint64_t agree = tail_agree(&r->tail, hint.index, hint.term);
@@ -169,14 +192,14 @@ void replicate_reject(struct raft *r, struct peer *p, uint64_t index, struct raf
 
 void replicate_alive(struct raft *r, struct peer *p)
 {
-	if (p->state == PEER_PROBE) {
+	if (p->state == RAFT_PROBE) {
 		p->probe_sent = false;
 		replicate_to(r, p);
-	} else if (p->state == PEER_REPLICATE && p->match < tail_last(&r->tail)) {
+	} else if (p->state == RAFT_REPLICATE && p->match < tail_last(&r->tail)) {
 		/* A lost append would leave a full or silent pipeline: this one is refused when
 		 * something before it is missing. */
-		if (p->next > tail_last(&r->tail) || p->inflight_n == r->opt.inflight_limit)
-			send_append(r, p, true);
+		if (p->next > tail_last(&r->tail) || inflight_full(r, p))
+			send_append(r, p, true, NULL);
 		else
 			replicate_to(r, p);
 	}
@@ -186,17 +209,33 @@ void replicate_alive(struct raft *r, struct peer *p)
 void replicate_unreachable(struct raft *r, struct peer *p)
 {
 	/* The next answer to a heartbeat ends the wait. A snapshot's end is reported apart. */
-	if (p->state == PEER_SNAPSHOT)
+	if (p->state == RAFT_SNAPSHOT)
 		return;
-	set_state(p, PEER_PROBE, p->match + 1);
+	set_state(p, RAFT_PROBE, p->match + 1);
 	p->probe_sent = true;
 }
 
 void replicate_snapshot_sent(struct raft *r, struct peer *p, bool ok)
 {
-	if (p->state != PEER_SNAPSHOT)
+	if (p->state != RAFT_SNAPSHOT)
 		return;
 	/* The peer's next answer or heartbeat result tells how far it is. */
-	set_state(p, PEER_PROBE, MAX(p->match + 1, ok ? p->snapshot_index + 1 : 0));
+	set_state(p, RAFT_PROBE, MAX(p->match + 1, ok ? p->snapshot_index + 1 : 0));
 	p->probe_sent = true;
+}
+
+bool raft_progress(const struct raft *r, uint64_t id, struct raft_progress *ret)
+{
+	const struct peer *p = core_peer((struct raft *)r, id);
+	if (r->role != RAFT_LEADER || !p || id == r->opt.id)
+		return false;
+	*ret = (struct raft_progress){
+	    .state = p->state,
+	    .match = p->match,
+	    .next = p->next,
+	    .inflight = p->inflight_n,
+	    .inflight_bytes = p->inflight_bytes,
+	    .heard_ms = p->heard_ms,
+	};
+	return true;
 }
