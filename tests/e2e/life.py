@@ -11,7 +11,7 @@ import socket
 import subprocess
 import tempfile
 
-from cluster import BUSYBOX, DAEMONS, Failure, check, equal, pod
+from cluster import BUSYBOX, DAEMONS, ROOT, Failure, check, equal, pod
 from traces import machine_traces
 from web import SERVICE, WEB
 
@@ -108,9 +108,10 @@ def case_changes(c):
 
 def case_refusals(c):
     """A taken port, another cluster's files, no rights: said in words, and nothing is changed."""
-    def refused(*words, **options):
-        r = subprocess.run(c.quickstart_command('--no-demo'), capture_output=True, text=True,
-                           stdin=subprocess.DEVNULL, timeout=60, **options)
+    def refused(*words, command=None, **options):
+        command = command or c.quickstart_command('--no-demo')
+        r = subprocess.run(command, capture_output=True, text=True, stdin=subprocess.DEVNULL,
+                           timeout=60, **options)
         check(r.returncode == 1, f'exit {r.returncode}: {r.stdout}{r.stderr}')
         for word in words:
             check(word in r.stderr, f'{word!r} is not in {r.stderr!r}')
@@ -123,7 +124,11 @@ def case_refusals(c):
             s.listen()
             refused('port 10250, which kubelet needs, is taken by ', f'(pid {os.getpid()})',
                     'nothing was started or changed')
-        refused('needs root', user=65534, group=65534, extra_groups=[])
+        with tempfile.TemporaryDirectory() as open_folder:  # the tree's own may be closed to others
+            os.chmod(open_folder, 0o755)
+            shutil.copytree(ROOT + '/deploy', open_folder + '/deploy')
+            refused('needs root', command=[open_folder + '/deploy/quickstart'], cwd='/', user=65534,
+                    group=65534, extra_groups=[])
         equal(os.listdir(c.folder), [], 'left in the folder')
         os.makedirs(c.folder + '/etc/kubernetes')
         with open(c.kubeconfig, 'w') as f:
