@@ -188,8 +188,7 @@ static void evict(struct eviction *e, const struct stats_snapshot *x)
 	e->evicted = strdup(p->uid);
 	e->evicted_ms = loop_now_ms(e->k->loop);
 	/* The words stay for as long as the pod does. */
-	pod_fail(p, "Evicted", arena_strdup(&p->k->daemon->arena, text), grace,
-	         "TerminationByKubelet");
+	pod_fail(p, "Evicted", text, grace, "TerminationByKubelet");
 }
 
 static void on_snapshot(const struct stats_snapshot *x, void *arg)
@@ -233,7 +232,7 @@ static void check_storage(struct pod *p, const struct pod_usage *u)
 	pod_event(p, NULL, true, "Evicted", "%s", text);
 	log_info("Evicted a pod beyond its storage limit", LOG_STR("pod", p->key));
 	stats_evicted(p->k->stats, "ephemeralcontainerfs.limit");
-	pod_fail(p, "Evicted", arena_strdup(&p->k->daemon->arena, text), HARD_GRACE_S, NULL);
+	pod_fail(p, "Evicted", text, HARD_GRACE_S, NULL);
 }
 
 static void on_storage(const struct stats_snapshot *x, void *arg)
