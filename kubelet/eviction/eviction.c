@@ -187,7 +187,6 @@ static void evict(struct eviction *e, const struct stats_snapshot *x)
 	free(e->evicted);
 	e->evicted = strdup(p->uid);
 	e->evicted_ms = loop_now_ms(e->k->loop);
-	/* The words stay for as long as the pod does. */
 	pod_fail(p, "Evicted", text, grace, "TerminationByKubelet");
 }
 
