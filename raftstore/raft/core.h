@@ -31,7 +31,8 @@ struct peer {
 struct read_waiting {
 	uint64_t context, from; /* from: the member that asked */
 	uint64_t index;         /* 0: nothing of this term is committed yet */
-	uint64_t round;         /* a quorum must answer this round or a later one */
+	uint64_t round;         /* leader: a quorum must answer this round or a later one; follower:
+	                           the question that asks for it, 0: the next one */
 };
 
 struct conf_entry {
@@ -73,6 +74,8 @@ struct raft {
 
 	VEC(struct read_waiting)
 	reads; /* leader: wait for a round; follower: wait for the leader */
+	uint64_t read_question, read_asked_ms;  /* follower: the last one */
+	bool read_asked;                        /* and it is unanswered */
 	VEC(struct raft_read_result) confirmed; /* wait until applied */
 };
 
@@ -138,6 +141,7 @@ int propose(struct raft *r, struct blob *const *data, size_t n);
 /* read.c */
 int read_start(struct raft *r, uint64_t context);
 void read_queue(struct raft *r, uint64_t context, uint64_t from);
+void read_tick(struct raft *r);
 void read_advance(struct raft *r);
 void read_applied(struct raft *r);
 void read_fail_all(struct raft *r);

@@ -288,8 +288,10 @@ static bool finish_committed(struct raft *r)
 
 static uint64_t next_deadline(const struct raft *r)
 {
-	if (r->role != RAFT_LEADER)
-		return election_may_campaign(r) ? r->election_at_ms : UINT64_MAX;
+	if (r->role != RAFT_LEADER) {
+		uint64_t at = election_may_campaign(r) ? r->election_at_ms : UINT64_MAX;
+		return r->read_asked ? MIN(at, r->read_asked_ms + r->opt.heartbeat_ms) : at;
+	}
 	if (core_alone(r))
 		return UINT64_MAX;
 	uint64_t heard = heartbeat_quorum_heard(r);
@@ -368,6 +370,7 @@ int raft_step(struct raft *r, const struct raft_event *e, struct raft_update *re
 		heartbeat_tick(r);
 	else
 		election_tick(r);
+	read_tick(r);
 	change_advance(r);
 	finish_persist(r);
 	bool more = finish_committed(r);

@@ -154,8 +154,9 @@ struct raft_event {
 			size_t n;
 		} propose;
 		/* RAFT_READ: asks for a linearizable read. The context comes back in `reads`,
-		 * exactly once, unless the leader is lost: the shell keeps its own time limit.
-		 * Followers ask the leader. -ERR_UNAVAILABLE: no leader; -ERR_TOO_MANY_REQUESTS:
+		 * exactly once, with index 0 when the leader is lost; the shell keeps its own time
+		 * limit. Followers ask the leader, one question for all that wait, repeated until
+		 * it is answered. -ERR_UNAVAILABLE: no leader; -ERR_TOO_MANY_REQUESTS:
 		 * too many wait. */
 		uint64_t read_context;
 		uint64_t

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Linearizable reads by read index (thesis, section 6.4). Reads that arrive while a round is
- * unanswered share the next one. */
+/* Linearizable reads by read index (thesis, section 6.4). Reads that arrive at the leader while a
+ * round is unanswered share the next one; those that arrive at a follower while it waits for an
+ * answer of the leader share the next question. */
 #include "raftstore/raft/core.h"
 
 /* The answer for a read whose index a leader has confirmed. */
@@ -60,6 +61,40 @@ void read_advance(struct raft *r)
 		heartbeat_round(r);
 }
 
+static void send_question(struct raft *r)
+{
+	r->read_asked_ms = r->now_ms;
+	core_send(r, (struct raft_message){
+	                 .type = RAFT_MSG_READ,
+	                 .to = r->leader,
+	                 .term = r->hard.term,
+	                 .read = {.context = r->read_question},
+	             });
+}
+
+/* Asks for all reads that no question has asked for. */
+static void ask_leader(struct raft *r)
+{
+	if (r->read_asked || r->reads.n == 0)
+		return;
+	/* An answer to a question of before a restart must not look like one to this: it would be
+	 * older than the read. */
+	if (r->read_question == 0)
+		r->read_question = rng_next(&r->opt.rng) | 1;
+	r->read_question++;
+	r->read_asked = true;
+	VEC_FOREACH (&r->reads, w)
+		w->round = r->read_question;
+	send_question(r);
+}
+
+void read_tick(struct raft *r)
+{
+	/* Question or answer may be lost. A later answer to the same question is as good. */
+	if (r->read_asked && r->leader && r->now_ms >= r->read_asked_ms + r->opt.heartbeat_ms)
+		send_question(r);
+}
+
 int read_start(struct raft *r, uint64_t context)
 {
 	if (r->leader == 0)
@@ -71,12 +106,7 @@ int read_start(struct raft *r, uint64_t context)
 		return 0;
 	}
 	*vec_push(&r->reads) = (struct read_waiting){.context = context, .from = r->opt.id};
-	core_send(r, (struct raft_message){
-	                 .type = RAFT_MSG_READ,
-	                 .to = r->leader,
-	                 .term = r->hard.term,
-	                 .read = {.context = context},
-	             });
+	ask_leader(r);
 	return 0;
 }
 
@@ -96,16 +126,20 @@ void recv_read(struct raft *r, const struct raft_message *m)
 
 void recv_read_result(struct raft *r, const struct raft_message *m)
 {
-	if (r->role == RAFT_LEADER)
+	if (r->role == RAFT_LEADER || !r->read_asked || m->read_result.context != r->read_question)
 		return;
-	for (size_t i = 0; i < r->reads.n; i++) {
-		if (r->reads.at[i].context != m->read_result.context)
-			continue;
-		vec_remove(&r->reads, i);
-		*(m->read_result.index ? vec_push(&r->confirmed) : vec_push(&r->out->reads)) =
-		    (struct raft_read_result){m->read_result.context, m->read_result.index};
-		return;
+	r->read_asked = false;
+	size_t kept = 0;
+	VEC_FOREACH (&r->reads, w) {
+		if (w->round != r->read_question)
+			r->reads.at[kept++] = *w;
+		else
+			*(m->read_result.index ? vec_push(&r->confirmed)
+			                       : vec_push(&r->out->reads)) =
+			    (struct raft_read_result){w->context, m->read_result.index};
 	}
+	r->reads.n = kept;
+	ask_leader(r);
 }
 
 /* Step 4: the state machine has reached the index. */
@@ -127,4 +161,5 @@ void read_fail_all(struct raft *r)
 		if (w->from == r->opt.id)
 			*vec_push(&r->out->reads) = (struct raft_read_result){w->context, 0};
 	vec_clear(&r->reads);
+	r->read_asked = false;
 }
