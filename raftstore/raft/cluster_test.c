@@ -277,7 +277,7 @@ static void assert_agreement(struct cluster *c, const struct cluster_node *leade
 }
 
 struct chaos_sums {
-	uint64_t commits, snapshots, changes;
+	uint64_t commits, snapshots, changes, chunks;
 };
 
 static void chaos(unsigned members, uint64_t seed, uint64_t turns, struct chaos_sums *sums)
@@ -320,6 +320,7 @@ static void chaos(unsigned members, uint64_t seed, uint64_t turns, struct chaos_
 	sums->commits += c->commit;
 	sums->snapshots += c->snapshots;
 	sums->changes += c->changes;
+	sums->chunks += c->chunks;
 	cluster_deinit(c);
 }
 
@@ -332,9 +333,10 @@ static void test_chaos(void **state)
 	for (uint64_t seed = 1; seed <= last; seed++)
 		if (!only || strtoull(only, NULL, 10) == seed)
 			chaos(seed % 4 == 0 ? 7 : 4, seed, 12000, &sums);
-	print_message("%llu entries committed, %llu snapshots, %llu membership changes\n",
-	              (unsigned long long)sums.commits, (unsigned long long)sums.snapshots,
-	              (unsigned long long)sums.changes);
+	print_message(
+	    "%llu entries committed, %llu snapshots in %llu chunks, %llu membership changes\n",
+	    (unsigned long long)sums.commits, (unsigned long long)sums.snapshots,
+	    (unsigned long long)sums.chunks, (unsigned long long)sums.changes);
 	assert_true((sums.commits > 1000 && sums.changes > 100) || only);
 }
 

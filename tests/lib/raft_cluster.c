@@ -23,19 +23,16 @@ static uint64_t mix(uint64_t state, const struct raft_entry *e)
 	return hash_bytes(data.data, data.len, hash_bytes(head, sizeof(head), 1));
 }
 
-static void send_one(struct cluster *c, const struct raft_message *m)
+static void put_once(struct cluster *c, const struct cluster_packet *packet)
 {
-	if (c->cut[m->from][m->to] || rng_below(&c->rng, 100) < c->drop_percent) {
-		/* Of a transfer that breaks the sender hears. */
-		if (m->type == RAFT_MSG_SNAPSHOT)
-			*vec_push(&c->nodes[m->from - 1].later) = (struct raft_event){
-			    .type = RAFT_SNAPSHOT_SENT,
-			    .snapshot_sent = {m->to, false},
-			};
+	const struct raft_message *m = &packet->m;
+	bool back = packet->kind == PACKET_RESULT;
+	uint64_t from = back ? m->to : m->from, to = back ? m->from : m->to;
+	if (c->cut[from][to] || rng_below(&c->rng, 100) < c->drop_percent)
 		return;
-	}
 	struct cluster_packet *p = vec_push(&c->net);
-	*p = (struct cluster_packet){c->now_ms + rng_below(&c->rng, c->delay_ms + 1), *m};
+	*p = *packet;
+	p->due_ms = c->now_ms + rng_below(&c->rng, c->delay_ms + 1);
 	if (m->type != RAFT_MSG_APPEND)
 		return;
 	p->m.append.entries = (struct raft_entries){0};
@@ -43,12 +40,30 @@ static void send_one(struct cluster *c, const struct raft_message *m)
 		raft_entries_add(&p->m.append.entries, e);
 }
 
+static void put(struct cluster *c, const struct cluster_packet *packet)
+{
+	put_once(c, packet);
+	if (rng_below(&c->rng, 100) < c->double_percent)
+		put_once(c, packet);
+}
+
+static void start_snapshot(struct cluster *c, const struct raft_message *m)
+{
+	static const struct chunks_options options = {
+	    .chunk_bytes = 100, .window_bytes = 300, .resend_ms = 50, .give_up_ms = 1000};
+	struct cluster_snapshot *s = &c->nodes[m->from - 1].out[m->to];
+	*s = (struct cluster_snapshot){.running = true, .m = *m};
+	chunks_send_init(&s->send, &options, rng_next(&c->rng) | 1, rng_below(&c->rng, 2000),
+	                 c->now_ms);
+}
+
 static void send_all(struct cluster *c, const struct raft_messages *list)
 {
 	VEC_FOREACH (list, m) {
-		send_one(c, m);
-		if (rng_below(&c->rng, 100) < c->double_percent)
-			send_one(c, m);
+		if (m->type == RAFT_MSG_SNAPSHOT)
+			start_snapshot(c, m);
+		else
+			put(c, &(struct cluster_packet){.m = *m});
 	}
 }
 
@@ -229,21 +244,64 @@ static void finish_write(struct cluster *c, struct cluster_node *n)
 	ERR_IGNORE(cluster_step(c, n, &e)); /* reports do not fail */
 }
 
+static void deliver_message(struct cluster *c, const struct raft_message *m)
+{
+	struct cluster_node *n = &c->nodes[m->to - 1];
+	struct raft_event e = {.type = RAFT_RECEIVE, .message = m};
+	if (n->raft)
+		ERR_IGNORE(cluster_step(c, n, &e)); /* messages do not fail */
+}
+
+static void deliver_chunk(struct cluster *c, struct cluster_packet *p)
+{
+	struct cluster_node *n = &c->nodes[p->m.to - 1];
+	uint64_t skip;
+	if (!n->raft || p->m.term < n->raft->hard.term)
+		return;
+	c->chunks++;
+	enum chunk_use use = chunks_receive(&n->in, &p->chunk, &skip);
+	CHECK(c, use != CHUNK_BAD, "a bad chunk");
+	if (use != CHUNK_IGNORE) {
+		chunks_receive_written(&n->in, &p->chunk);
+		if (chunks_receive_done(&n->in))
+			deliver_message(c, &p->m);
+	}
+	p->kind = PACKET_RESULT;
+	p->result = chunks_receive_result(&n->in, &p->chunk);
+	put(c, p);
+}
+
 static void deliver(struct cluster *c, size_t i)
 {
-	struct raft_messages one = {0};
-	*vec_push(&one) = c->net.at[i].m;
+	struct cluster_packet p = c->net.at[i];
 	vec_swap_remove(&c->net, i);
-	struct cluster_node *n = &c->nodes[one.at[0].to - 1];
-	struct raft_event e = {.type = RAFT_RECEIVE, .message = one.at};
-	if (n->raft)
-		ERR_IGNORE(cluster_step(c, n, &e)); /* neither do messages */
-	if (one.at[0].type == RAFT_MSG_SNAPSHOT && c->nodes[one.at[0].from - 1].raft) {
-		e = (struct raft_event){.type = RAFT_SNAPSHOT_SENT,
-		                        .snapshot_sent = {one.at[0].to, n->raft != NULL}};
-		ERR_IGNORE(cluster_step(c, &c->nodes[one.at[0].from - 1], &e)); /* as above */
+	switch (p.kind) {
+	case PACKET_MESSAGE:
+		deliver_message(c, &p.m);
+		break;
+	case PACKET_CHUNK:
+		deliver_chunk(c, &p);
+		break;
+	case PACKET_RESULT:
+		chunks_send_result(&c->nodes[p.m.from - 1].out[p.m.to].send, &p.result, c->now_ms);
+		break;
 	}
-	raft_messages_deinit(&one);
+	if (p.m.type == RAFT_MSG_APPEND)
+		raft_entries_deinit(&p.m.append.entries);
+}
+
+static void turn_snapshot(struct cluster *c, struct cluster_node *n, struct cluster_snapshot *s)
+{
+	struct cluster_packet p = {.kind = PACKET_CHUNK, .m = s->m};
+	while (chunks_send_next(&s->send, c->now_ms, &p.chunk))
+		put(c, &p);
+	enum chunks_state state = chunks_send_state(&s->send, c->now_ms);
+	if (state == CHUNKS_RUNNING)
+		return;
+	s->running = false;
+	struct raft_event e = {.type = RAFT_SNAPSHOT_SENT,
+	                       .snapshot_sent = {s->m.to, state == CHUNKS_DONE}};
+	ERR_IGNORE(cluster_step(c, n, &e)); /* reports do not fail */
 }
 
 static void turn_node(struct cluster *c, struct cluster_node *n)
@@ -252,6 +310,13 @@ static void turn_node(struct cluster *c, struct cluster_node *n)
 		struct raft_event e = n->later.at[0];
 		vec_remove(&n->later, 0);
 		ERR_IGNORE(cluster_step(c, n, &e)); /* reports do not fail */
+	}
+	for (unsigned i = 1; i <= c->n; i++) {
+		/* Who leads no more, or in another term, has no snapshot to send. */
+		n->out[i].running = n->out[i].running && n->raft->role == RAFT_LEADER &&
+		                    n->out[i].m.term == n->raft->hard.term;
+		if (n->out[i].running)
+			turn_snapshot(c, n, &n->out[i]);
 	}
 	while (n->writes.n && n->writes.at[0].due_ms <= c->now_ms)
 		finish_write(c, n);
@@ -320,6 +385,9 @@ void cluster_crash(struct cluster *c, unsigned node)
 	vec_clear(&n->writes);
 	vec_clear(&n->later);
 	vec_clear(&n->read_floor);
+	memset(n->out, 0, sizeof(n->out));
+	/* The file with what has arrived of a snapshot may be shorter after a crash. */
+	n->in.have -= rng_below(&c->rng, n->in.have + 1);
 	raft_free(TAKE(n->raft));
 }
 

@@ -6,6 +6,7 @@
  * matching, snapshots of the configuration of their index, reads never older than what was
  * committed when they were asked. Members outside of the first configuration start empty. A check
  * that fails stops the process with the seed. */
+#include "raftstore/raft/chunks.h"
 #include "raftstore/raft/core.h"
 
 enum { CLUSTER_MAX = 7, CLUSTER_INDEX_MAX = 100000 };
@@ -16,6 +17,13 @@ struct cluster_write {
 	struct raft_hard_state hard_state;
 	struct raft_entries entries;
 	struct raft_messages then;
+};
+
+/* A snapshot on its way to one member, in chunks. */
+struct cluster_snapshot {
+	bool running;
+	struct raft_message m; /* arrives with the last byte */
+	struct chunks_send send;
 };
 
 struct cluster_node {
@@ -33,11 +41,16 @@ struct cluster_node {
 	VEC(struct raft_event) later;            /* applied and snapshot events on their way */
 	VEC(struct raft_read_result) read_floor; /* what each read must reach */
 	uint64_t reads_done, reads_failed;
+	struct cluster_snapshot out[CLUSTER_MAX + 1]; /* by receiver */
+	struct chunks_receive in;
 };
 
 struct cluster_packet {
 	uint64_t due_ms;
-	struct raft_message m;
+	enum { PACKET_MESSAGE, PACKET_CHUNK, PACKET_RESULT } kind;
+	struct raft_message m; /* of a chunk: the snapshot's */
+	struct chunk chunk;
+	struct chunk_result result;
 };
 
 struct cluster {
@@ -52,7 +65,7 @@ struct cluster {
 	bool cut[CLUSTER_MAX + 1][CLUSTER_MAX + 1];               /* from, to */
 	uint64_t commit, term_of[CLUSTER_INDEX_MAX], state_of[CLUSTER_INDEX_MAX];
 	uint64_t leader_of[CLUSTER_INDEX_MAX]; /* by term */
-	uint64_t next_context, snapshots, changes;
+	uint64_t next_context, snapshots, changes, chunks;
 	struct raft_options options;
 };
 
