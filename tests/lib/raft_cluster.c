@@ -3,7 +3,6 @@
 
 #include <inttypes.h>
 #include <stdio.h>
-#include "common/base/map.h"
 
 #define CHECK(c, cond, ...)                                                                \
 	do {                                                                               \
@@ -18,7 +17,7 @@
 
 static uint64_t mix(uint64_t state, const struct raft_entry *e)
 {
-	uint64_t head[] = {state, e->index, e->term};
+	uint64_t head[] = {state, e->index, e->term, e->type};
 	struct slice data = blob_view(e->data);
 	return hash_bytes(data.data, data.len, hash_bytes(head, sizeof(head), 1));
 }
@@ -82,22 +81,31 @@ static void check_leader(struct cluster *c, struct cluster_node *n)
 	}
 }
 
-static void check_matching(struct cluster *c)
+/* A hash of the log up to here, by index and term; 0: no such entry was ever in a log. */
+static uintptr_t prefix_of(const struct cluster *c, uint64_t index, uint64_t term)
 {
-	for (unsigned a = 0; a < c->n; a++) {
-		for (unsigned b = a + 1; b < c->n; b++) {
-			const struct raft *x = c->nodes[a].raft, *y = c->nodes[b].raft;
-			if (!x || !y)
-				continue;
-			uint64_t low = MAX(x->tail.mark.index, y->tail.mark.index);
-			uint64_t i = MIN(tail_last(&x->tail), tail_last(&y->tail));
-			while (i > low && tail_term(&x->tail, i) != tail_term(&y->tail, i))
-				i--;
-			for (; i > low; i--)
-				CHECK(c, tail_term(&x->tail, i) == tail_term(&y->tail, i),
-				      "logs of %u and %u differ below a common entry at %" PRIu64,
-				      a + 1, b + 1, i);
-		}
+	uint64_t key[] = {index, term};
+	return index ? (uintptr_t)map_get(&c->prefixes, slice_of(key, sizeof(key))) : 1;
+}
+
+/* Log matching: an entry of equal index and term stands behind equal entries in every log. */
+static void check_matching(struct cluster *c, const struct cluster_node *n,
+                           const struct raft_entries *fresh)
+{
+	uintptr_t prefix = 0;
+	VEC_FOREACH (fresh, e) {
+		if (e == fresh->at)
+			prefix =
+			    prefix_of(c, e->index - 1, tail_term(&n->raft->tail, e->index - 1));
+		CHECK(c, prefix, "entry %" PRIu64 " follows an unknown one", e->index);
+		prefix = (uintptr_t)mix(prefix, e) | 1;
+		uintptr_t other = prefix_of(c, e->index, e->term);
+		uint64_t key[] = {e->index, e->term};
+		CHECK(c, other == 0 || other == prefix,
+		      "member %" PRIu64 " has another log up to %" PRIu64 " of term %" PRIu64,
+		      n->id, e->index, e->term);
+		if (!other)
+			map_put(&c->prefixes, slice_of(key, sizeof(key)), (void *)prefix);
 	}
 }
 
@@ -192,6 +200,7 @@ int cluster_step(struct cluster *c, struct cluster_node *n, struct raft_event *e
 	int res = raft_step(n->raft, e, &u);
 	if (res < 0)
 		return res;
+	check_matching(c, n, &u.persist.entries);
 	if (u.persist.seq) {
 		*vec_push(&n->writes) = (struct cluster_write){
 		    .seq = u.persist.seq,
@@ -338,8 +347,6 @@ void cluster_turn(struct cluster *c)
 	for (unsigned i = 0; i < c->n; i++)
 		if (c->nodes[i].raft)
 			turn_node(c, &c->nodes[i]);
-	if (c->now_ms % 64 == 0)
-		check_matching(c);
 }
 
 void cluster_run(struct cluster *c, uint64_t ms)
@@ -395,6 +402,7 @@ void cluster_init_some(struct cluster *c, unsigned n, unsigned voters, uint64_t 
 {
 	*c = (struct cluster){.seed = seed, .n = n, .delay_ms = 5, .disk_ms = 3};
 	rng_init(&c->rng, seed);
+	map_init(&c->prefixes, 0);
 	for (unsigned i = 0; i < voters; i++)
 		raft_ids_add(&c->conf.voters, i + 1);
 	for (unsigned i = 0; i < n; i++) {
@@ -424,6 +432,7 @@ void cluster_deinit(struct cluster *c)
 			raft_entries_deinit(&p->m.append.entries);
 	vec_deinit(&c->net);
 	vec_deinit(&c->confs);
+	map_deinit(&c->prefixes);
 }
 
 void cluster_heal(struct cluster *c)

@@ -6,6 +6,7 @@
  * matching, snapshots of the configuration of their index, reads never older than what was
  * committed when they were asked. Members outside of the first configuration start empty. A check
  * that fails stops the process with the seed. */
+#include "common/base/map.h"
 #include "raftstore/raft/chunks.h"
 #include "raftstore/raft/core.h"
 
@@ -60,6 +61,7 @@ struct cluster {
 	struct cluster_node nodes[CLUSTER_MAX];
 	struct raft_conf conf;        /* the first */
 	VEC(struct conf_entry) confs; /* committed after it */
+	struct map prefixes;          /* what stood before each entry of any log, as a hash */
 	VEC(struct cluster_packet) net;
 	uint64_t drop_percent, double_percent, delay_ms, disk_ms; /* upper bounds */
 	bool cut[CLUSTER_MAX + 1][CLUSTER_MAX + 1];               /* from, to */
