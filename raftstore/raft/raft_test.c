@@ -34,10 +34,10 @@ static void test_batch_vouches_for_what_is_left(void **state)
 	tail_deinit(&t);
 }
 
-static struct raft *new_raft(unsigned members, struct raft_hard_state hs)
+static struct raft *new_raft_seeded(unsigned members, struct raft_hard_state hs, uint64_t seed)
 {
 	struct raft_options opt = {.id = 1};
-	rng_init(&opt.rng, 7);
+	rng_init(&opt.rng, seed);
 	struct raft_boot boot = {.hard_state = hs};
 	for (unsigned i = 1; i <= members; i++)
 		raft_ids_add(&boot.conf.voters, i);
@@ -45,6 +45,11 @@ static struct raft *new_raft(unsigned members, struct raft_hard_state hs)
 	struct raft *r = raft_new(&opt, &boot, &err);
 	assert_non_null(r);
 	return r;
+}
+
+static struct raft *new_raft(unsigned members, struct raft_hard_state hs)
+{
+	return new_raft_seeded(members, hs, 7);
 }
 
 static void step(struct raft *r, struct raft_update *u, struct raft_event e)
@@ -91,6 +96,28 @@ static void test_pre_vote_changes_nothing(void **state)
 	assert_true(u.send_now.at[0].vote_result.granted);
 	assert_int_equal(u.send_now.at[0].term, 9);
 	assert_int_equal(raft_status(r).term, 4);
+}
+
+/* An answer from before a restart may be older than a read that began after it. */
+static void test_questions_differ_after_a_restart(void **state)
+{
+	_cleanup_(raft_update_deinit) struct raft_update u = {0};
+	uint64_t question = 0;
+	for (uint64_t seed = 1; seed <= 2; seed++) {
+		_cleanup_(raft_free_p) struct raft *r =
+		    new_raft_seeded(3, (struct raft_hard_state){1, 0}, seed);
+		receive(r, &u,
+		        (struct raft_message){.type = RAFT_MSG_HEARTBEAT, .from = 2, .term = 1});
+		step(r, &u, (struct raft_event){.type = RAFT_READ, .read_context = 5});
+		assert_int_equal(u.send_now.n, 1);
+		assert_int_equal(u.send_now.at[0].type, RAFT_MSG_READ);
+		struct raft_message answer = {
+		    .type = RAFT_MSG_READ_RESULT, .from = 2, .term = 1, .read_result.index = 1};
+		answer.read_result.context = question;
+		receive(r, &u, answer);
+		assert_true(r->read_asked); /* it was to another question */
+		question = r->read_question;
+	}
 }
 
 static void test_follower_acknowledges_what_is_durable(void **state)
@@ -282,6 +309,7 @@ int main(void)
 	    cmocka_unit_test(test_batch_vouches_for_what_is_left),
 	    cmocka_unit_test(test_vote_waits_for_the_disk),
 	    cmocka_unit_test(test_pre_vote_changes_nothing),
+	    cmocka_unit_test(test_questions_differ_after_a_restart),
 	    cmocka_unit_test(test_follower_acknowledges_what_is_durable),
 	    cmocka_unit_test(test_leader_commits_only_its_own_term),
 	    cmocka_unit_test(test_quorum),
