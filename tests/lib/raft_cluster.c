@@ -66,11 +66,30 @@ static void send_all(struct cluster *c, const struct raft_messages *list)
 	}
 }
 
+/* What is under way to a peer is what its ring says, and stands before the next entry. */
+static void check_inflight(struct cluster *c, const struct raft *r, const struct peer *p)
+{
+	uint64_t bytes = 0, last = p->match;
+	for (uint32_t i = 0; i < p->inflight_n; i++) {
+		const struct inflight *f =
+		    &p->inflight[(p->inflight_at + i) % r->opt.inflight_limit];
+		CHECK(c, f->last > last && f->last < p->next, "unanswered appends out of order");
+		last = f->last;
+		bytes += f->bytes;
+	}
+	CHECK(c, bytes == p->inflight_bytes, "%" PRIu64 " bytes under way, not %" PRIu64, bytes,
+	      p->inflight_bytes);
+	CHECK(c, p->match < p->next, "an entry that matches would be sent");
+}
+
 static void check_leader(struct cluster *c, struct cluster_node *n)
 {
 	struct raft *r = n->raft;
 	if (r->role != RAFT_LEADER)
 		return;
+	for (unsigned i = 0; i < r->n_peers; i++)
+		if (r->peers[i].id != n->id)
+			check_inflight(c, r, &r->peers[i]);
 	uint64_t *leader = &c->leader_of[r->hard.term];
 	CHECK(c, *leader == 0 || *leader == n->id, "two leaders in term %" PRIu64, r->hard.term);
 	if (*leader == 0) {
