@@ -224,6 +224,54 @@ static void test_flow_control(void **state)
 	cluster_deinit(c);
 }
 
+static int change_one(struct cluster *c, struct cluster_node *n, enum raft_change_type type,
+                      uint64_t id)
+{
+	struct raft_change_request q = {.at = {{type, id}}, .n = 1};
+	return cluster_change(c, n, &q);
+}
+
+/* One member becomes three: its log is compacted, the others begin with a snapshot as learners, are
+ * promoted when they are in sync, and go on without the first. */
+static void test_one_becomes_three(void **state)
+{
+	struct cluster *c = &cluster;
+	cluster_init_some(c, 3, 1, 10);
+	cluster_run(c, 50);
+	struct cluster_node *first = &c->nodes[0];
+	for (uint64_t i = 0; i < 200; i++)
+		assert_int_equal(cluster_propose(c, first, i), 0);
+	cluster_run(c, 50);
+	cluster_compact(c, first, first->applied);
+	for (uint64_t id = 2; id <= 3; id++) {
+		c->cut[1][id] = true;
+		assert_int_equal(change_one(c, first, RAFT_ADD_LEARNER, id), 0);
+		cluster_run(c, 100);
+		assert_int_equal(change_one(c, first, RAFT_PROMOTE, id), -ERR_INVALID);
+		c->cut[1][id] = false;
+		cluster_run(c, 2000);
+		assert_int_equal(c->nodes[id - 1].applied, first->applied);
+		assert_int_equal(change_one(c, first, RAFT_PROMOTE, id), 0);
+		cluster_run(c, 200);
+	}
+	assert_int_equal(c->snapshots, 2);
+	/* The leader removes itself: another one leads at once, nothing is lost. */
+	assert_int_equal(change_one(c, first, RAFT_REMOVE, 1), 0);
+	cluster_run(c, 100);
+	struct cluster_node *leader = cluster_leader(c);
+	assert_non_null(leader);
+	assert_ptr_not_equal(leader, first);
+	assert_int_equal(cluster_propose(c, leader, 1), 0);
+	cluster_run(c, 100);
+	assert_int_equal(c->nodes[1].applied, leader->applied);
+	assert_int_equal(c->nodes[1].state, c->nodes[2].state);
+	/* Removed, it waits without a timer and disturbs nobody. */
+	cluster_run(c, 10000);
+	assert_true(first->deadline_ms == UINT64_MAX);
+	assert_ptr_equal(cluster_leader(c), leader);
+	cluster_deinit(c);
+}
+
 static void random_change(struct cluster *c, struct cluster_node *n)
 {
 	struct raft_change_request q = {.way = (enum raft_change_way)rng_below(&c->rng, 4)};
@@ -352,6 +400,7 @@ int main(void)
 	    cmocka_unit_test(test_lagging_member_gets_snapshot),
 	    cmocka_unit_test(test_compaction_leaves_a_window),
 	    cmocka_unit_test(test_flow_control),
+	    cmocka_unit_test(test_one_becomes_three),
 	    cmocka_unit_test(test_chaos),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
