@@ -16,11 +16,12 @@ static int64_t allocatable(const struct pod *p, const char *resource, bool milli
 	return milli ? quantity_milli(&q) : quantity_value(&q);
 }
 
-/* A pod that has its share of the node. */
+/* A pod that has its share of the node. The scheduler gives the share of one that has ended to the
+ * next at once, while that one is still being cleared here. */
 static bool counts(const struct pod *other, const struct pod *p)
 {
 	return other != p && other->spec && other->admitted && !other->gone &&
-	       !other->failed_reason && !pod_is_terminal(other);
+	       !other->failed_reason && !pod_is_known_terminal(other);
 }
 
 static struct node_room node_room(const struct pod *p)

@@ -275,8 +275,18 @@ const char *pod_address(const struct pod *p)
 	return p->rt.n_sandboxes && p->rt.sandboxes[0].n_ips ? p->rt.sandboxes[0].ips[0] : NULL;
 }
 
+static bool has_ended(const CoreV1__Pod *pod)
+{
+	const char *phase = pod && pod->status->phase ? pod->status->phase : "";
+	return !strcmp(phase, "Succeeded") || !strcmp(phase, "Failed");
+}
+
 bool pod_is_terminal(const struct pod *p)
 {
-	const char *phase = p->spec && p->spec->status->phase ? p->spec->status->phase : "";
-	return !strcmp(phase, "Succeeded") || !strcmp(phase, "Failed");
+	return has_ended(p->spec);
+}
+
+bool pod_is_known_terminal(const struct pod *p)
+{
+	return has_ended(p->spec) || has_ended(p->next);
 }

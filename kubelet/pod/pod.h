@@ -222,5 +222,7 @@ void pod_delete_object(struct pod *p);
 CoreV1__PodStatus *pod_status_now(struct pod *p, struct arena *a);
 /* Phase Succeeded or Failed in the apiserver. */
 bool pod_is_terminal(const struct pod *p);
+/* The same of the newest object, which may still wait for the steps in flight. */
+bool pod_is_known_terminal(const struct pod *p);
 /* The address that probes and hooks go to; NULL: none yet. */
 const char *pod_address(const struct pod *p);
