@@ -207,7 +207,8 @@ static void find_versions(void **state)
 	                      "34 30 0:5 / /sys/fs/cgroup/unified rw - cgroup2 cgroup2 rw\n"
 	                      "35 30 0:3 / /other rw - cgroup cgroup rw,memory\n");
 	assert_int_equal(t.version, 1);
-	assert_int_equal(t.n, 3);
+	assert_int_equal(t.n, 4);
+	assert_string_equal(t.mounts[3].path, "/sys/fs/cgroup/unified");
 	assert_string_equal(cgroup_tree_mount(&t, "cpuacct"), "/sys/fs/cgroup/cpu,cpuacct");
 	assert_string_equal(cgroup_tree_mount(&t, "memory"), "/sys/fs/cgroup/memory");
 	assert_null(cgroup_tree_mount(&t, "pids"));

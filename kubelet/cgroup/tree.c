@@ -92,6 +92,9 @@ void cgroup_tree_parse(struct cgroup_tree *t, const char *mountinfo)
 		parse_line(t, line, &unified);
 	if (cgroup_tree_mount(t, "memory") || cgroup_tree_mount(t, "cpu")) {
 		t->version = 1;
+		/* A bare one of version 2 beside them: runtimes make their cgroups there too. */
+		if (*unified.path && t->n < CGROUP_MOUNTS_MAX)
+			t->mounts[t->n++] = unified;
 	} else if (*unified.path) {
 		t->version = 2;
 		t->n = 1;

@@ -11,7 +11,8 @@
 enum { CGROUP_MOUNTS_MAX = 20 };
 
 struct cgroup_mount {
-	char controllers[64]; /* "cpu,cpuacct"; "name=systemd"; "" for version 2 */
+	char controllers[64]; /* "cpu,cpuacct"; "name=systemd"; "" for version 2, also beside
+	                         version 1 */
 	char path[256];       /* where it is mounted */
 };
 
@@ -22,7 +23,8 @@ struct cgroup_tree {
 };
 
 /* Reads /proc/self/mountinfo (or such a text). A machine with hierarchies of version 1 that carry
- * controllers is version 1, also when a bare one of version 2 lies beside them. */
+ * controllers is version 1, also when a bare one of version 2 lies beside them; that one is then a
+ * hierarchy without controllers. */
 void cgroup_tree_parse(struct cgroup_tree *t, const char *mountinfo);
 int cgroup_tree_find(struct cgroup_tree *t, struct err *err);
 /* Where the controller's hierarchy is mounted; NULL: it is not there. */
