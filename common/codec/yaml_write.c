@@ -131,6 +131,12 @@ static void write_string(struct slice s, int depth, struct buf *out)
 	}
 }
 
+/* A key stands in one line. */
+static void write_key(struct slice s, struct buf *out)
+{
+	write_string(s, 0, out);
+}
+
 static bool is_empty(const struct jvalue *v)
 {
 	return (v->kind == JVALUE_ARRAY || v->kind == JVALUE_OBJECT) && v->n == 0;
@@ -175,7 +181,7 @@ static void write_object(const struct jvalue *v, int depth, bool inline_first, s
 
 		if (i || !inline_first)
 			indent(out, depth);
-		write_string(slice_of(m->key, m->key_len), depth, out);
+		write_key(slice_of(m->key, m->key_len), out);
 		buf_byte(out, ':');
 		if (is_block(m->value)) {
 			buf_byte(out, '\n');
