@@ -4,6 +4,7 @@
 #include "common/base/heap.h"
 #include "controller-manager/base/expect.h"
 #include "controller-manager/base/manager.h"
+#include "controller-manager/base/slices.h"
 #include "controller-manager/base/work.h"
 #include "controller-manager/endpointslice-mirroring/plan/plan.h"
 #include "proto/schema_messages.h"
@@ -21,37 +22,12 @@ struct mirrors {
 	struct expectations expect; /* slices made, by the uid of the Endpoints */
 };
 
-static const struct client_resource slices_resource = {"discovery.k8s.io", "v1", "endpointslices"};
-
-struct creation {
-	struct mirrors *s;
-	struct work *work;
-	char *uid;
-};
-
-static void on_created(const struct client_result *r, void *arg)
-{
-	struct creation *c = arg;
-	if (r->code != ERR_OK)
-		expect_created(&c->s->expect, c->uid);
-	work_created(r, c->work);
-	free(c->uid);
-	free(c);
-}
-
 static void write_all(struct mirrors *s, struct work *w, const char *owner_uid,
                       const struct mirror_plan *plan)
 {
-	for (size_t i = 0; i < plan->n_create; i++) {
-		struct client_target t = {.resource = slices_resource,
-		                          .ns = plan->create[i]->metadata->namespace_};
-		struct creation *c = heap_new(struct creation);
-		*c = (struct creation){s, w, heap_strdup(owner_uid)};
-		work_hold(w);
-		expect_create(&s->expect, owner_uid, 1, loop_now_ms(s->m->loop));
-		client_write_msg(s->client, true, &t, &discovery_v1__endpoint_slice_schema,
-		                 &plan->create[i]->base, on_created, c);
-	}
+	for (size_t i = 0; i < plan->n_create; i++)
+		slice_make(s->client, &s->expect, w, owner_uid, plan->create[i],
+		           loop_now_ms(s->m->loop));
 	for (size_t i = 0; i < plan->n_update + plan->n_remove; i++) {
 		bool update = i < plan->n_update;
 		const DiscoveryV1__EndpointSlice *slice =

@@ -4,6 +4,7 @@
 #include "controller-manager/base/expect.h"
 #include "controller-manager/base/manager.h"
 #include "controller-manager/base/selectors.h"
+#include "controller-manager/base/slices.h"
 #include "controller-manager/base/work.h"
 #include "controller-manager/endpointslice/plan/plan.h"
 #include "proto/meta_labels.h"
@@ -23,46 +24,14 @@ struct slices {
 	struct expectations expect; /* slices made, by the Service's uid */
 };
 
-static const struct client_resource slices_resource = {"discovery.k8s.io", "v1", "endpointslices"};
-
 /* Writes */
-
-struct creation {
-	struct slices *s;
-	struct work *work;
-	char *uid;
-};
-
-static void on_created(const struct client_result *r, void *arg)
-{
-	struct creation *c = arg;
-	if (r->code != ERR_OK)
-		expect_created(&c->s->expect, c->uid);
-	work_created(r, c->work);
-	free(c->uid);
-	free(c);
-}
-
-static void create_slice(struct slices *s, struct work *w, const CoreV1__Service *svc,
-                         const DiscoveryV1__EndpointSlice *slice)
-{
-	struct client_target t = {.resource = slices_resource, .ns = svc->metadata->namespace_};
-	struct creation *c = calloc(1, sizeof(*c));
-	if (!c || !(c->uid = strdup(svc->metadata->uid)))
-		abort();
-	c->s = s;
-	c->work = w;
-	work_hold(w);
-	expect_create(&s->expect, c->uid, 1, loop_now_ms(s->m->loop));
-	client_write_msg(s->client, true, &t, &discovery_v1__endpoint_slice_schema, &slice->base,
-	                 on_created, c);
-}
 
 static void write_all(struct slices *s, struct work *w, const CoreV1__Service *svc,
                       const struct slice_plan *plan)
 {
 	for (size_t i = 0; i < plan->n_create; i++)
-		create_slice(s, w, svc, plan->create[i]);
+		slice_make(s->client, &s->expect, w, svc->metadata->uid, plan->create[i],
+		           loop_now_ms(s->m->loop));
 	for (size_t i = 0; i < plan->n_update; i++) {
 		const MetaV1__ObjectMeta *meta = plan->update[i]->metadata;
 		struct client_target t = {
