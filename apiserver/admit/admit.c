@@ -87,26 +87,6 @@ static size_t world_list(void *arg, const struct resource_info *res, const char 
 	return n;
 }
 
-static bool world_may(void *arg, const char *verb, const char *group, const char *resource,
-                      const char *name)
-{
-	struct phase *ph = arg;
-	const struct authz_attributes at = {
-	    .user = &ph->at->req->user,
-	    .verb = verb,
-	    .is_resource = true,
-	    .group = group,
-	    .resource = resource,
-	    .subresource = "",
-	    .name = name,
-	    .ns = "",
-	    .path = "",
-	    .field_selector = "",
-	};
-
-	return !ph->a->auth || auth_authorize(ph->a->auth, &at, ph->at->arena, NULL) == AUTHZ_ALLOW;
-}
-
 /* Also for a service account, whose groups are known. */
 static bool world_allowed(void *arg, const struct admission_question *q, const char **ret_reason)
 {
@@ -141,6 +121,22 @@ static bool world_allowed(void *arg, const struct admission_question *q, const c
 	    .field_selector = q->field_selector,
 	};
 	return auth_authorize(ph->a->auth, &at, a, ret_reason) == AUTHZ_ALLOW;
+}
+
+static bool world_may(void *arg, const char *verb, const char *group, const char *resource,
+                      const char *name)
+{
+	const struct admission_question q = {.verb = verb,
+	                                     .group = group,
+	                                     .resource = resource,
+	                                     .subresource = "",
+	                                     .ns = "",
+	                                     .name = name,
+	                                     .path = "",
+	                                     .field_selector = ""};
+	const char *reason;
+
+	return world_allowed(arg, &q, &reason);
 }
 
 static void world_suffix(void *arg, char ret[6])

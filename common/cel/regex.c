@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "common/cel/regex.h"
 #include "common/base/err.h"
+#include "common/base/heap.h"
 #define PCRE2_CODE_UNIT_WIDTH 8
 #include <pcre2.h>
 
@@ -75,9 +76,7 @@ int cel_regex_new(struct slice pattern, struct cel_regex **ret, struct arena *a,
 		*ret_why = arena_printf(a, "%s", text);
 		return -ERR_INVALID;
 	}
-	struct cel_regex *r = calloc(1, sizeof(*r));
-	if (!r)
-		abort();
+	struct cel_regex *r = heap_new(struct cel_regex);
 	r->code = re;
 	r->match = pcre2_match_data_create_from_pattern(re, NULL);
 	r->context = pcre2_match_context_create(NULL);

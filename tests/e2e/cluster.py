@@ -28,7 +28,6 @@ DAEMONS = ('raftstore', 'kube-apiserver', 'kube-scheduler', 'kube-controller-man
            'kubelet', 'kube-proxy')
 NAMESPACE_GONE_SECONDS = 90
 LOG_LINES = 15
-
 LEFT_CHARACTERS = 2000  # of what was left behind, in a failure
 
 
