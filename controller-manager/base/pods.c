@@ -68,6 +68,14 @@ void pod_control_gone(struct pod_control *c, const struct informer_object *pod)
 		expect_deleted(&c->expect, pod->owner_uid, pod->uid);
 }
 
+bool pod_control_updated(struct pod_control *c, const struct informer_object *old,
+                         const struct informer_object *pod)
+{
+	if (pod->deleting)
+		pod_control_gone(c, pod);
+	return *old->owner_uid && strcmp(old->owner_uid, pod->owner_uid);
+}
+
 CoreV1__Pod *pod_from_template(const struct pod_control *c, const MetaV1__ObjectMeta *owner,
                                const CoreV1__PodTemplateSpec *template, struct arena *a)
 {

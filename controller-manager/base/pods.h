@@ -30,6 +30,10 @@ bool pod_control_pending(struct pod_control *c, const MetaV1__ObjectMeta *owner)
 /* What informer handlers of pods tell. */
 void pod_control_seen(struct pod_control *c, const struct informer_object *pod);
 void pod_control_gone(struct pod_control *c, const struct informer_object *pod);
+/* Of an update: a pod that is being deleted counts as gone already. True: another owner had it, who
+ * must look too. */
+bool pod_control_updated(struct pod_control *c, const struct informer_object *old,
+                         const struct informer_object *pod);
 
 /* A pod of the template, controlled by the owner, with generateName "owner-"; shares with both. */
 CoreV1__Pod *pod_from_template(const struct pod_control *c, const MetaV1__ObjectMeta *owner,

@@ -285,9 +285,7 @@ static void on_pod_update(const struct informer_object *old, const struct inform
                           void *arg)
 {
 	struct daemonsets *s = arg;
-	if (o->deleting)
-		pod_control_gone(&s->control, o);
-	if (strcmp(old->owner_uid, o->owner_uid) && *old->owner_uid)
+	if (pod_control_updated(&s->control, old, o))
 		wake(old, s);
 	wake(o, s);
 }

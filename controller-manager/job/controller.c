@@ -416,13 +416,12 @@ static void on_pod_update(const struct informer_object *old, const struct inform
                           void *arg)
 {
 	struct jobs *s = arg;
-	if (o->deleting)
-		pod_control_gone(&s->control, o);
+	bool lost = pod_control_updated(&s->control, old, o);
 	if (!has_finalizer(o))
 		map_del_str(&s->released, o->uid);
 	else
 		workqueue_add(s->left, o->key);
-	if (strcmp(old->owner_uid, o->owner_uid) && *old->owner_uid)
+	if (lost)
 		wake(s, old);
 	wake(s, o);
 }

@@ -141,10 +141,7 @@ static void on_pod_update(const struct informer_object *old, const struct inform
                           void *arg)
 {
 	struct replicasets *s = arg;
-	/* A pod that is being deleted counts as gone already. */
-	if (o->deleting)
-		pod_control_gone(&s->control, o);
-	if (strcmp(old->owner_uid, o->owner_uid) && *old->owner_uid)
+	if (pod_control_updated(&s->control, old, o))
 		wake(s, old);
 	wake(s, o);
 }
