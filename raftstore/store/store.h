@@ -63,6 +63,34 @@ _must_use_ int store_defragment(struct store *s, struct store_mark mark, struct 
 /* A compact copy as a file; any thread. */
 _must_use_ int store_copy(struct store *s, const char *path, struct err *err);
 
+/* --- snapshots, from one member's store to another's --- */
+
+/* The tables of one moment as bytes: a compact copy in a file. */
+struct store_copy;
+/* Blocks on the disk; any thread. look(arg, kv) sees that very copy; what it returns below 0 is
+ * returned. */
+_must_use_ int store_copy_new(struct store *s, int (*look)(void *arg, struct kv_txn *kv), void *arg,
+                              struct store_copy **ret, struct err *err);
+void store_copy_free(struct store_copy *c);
+DEFINE_CLEANUP(struct store_copy, store_copy_free)
+uint64_t store_copy_bytes(const struct store_copy *c);
+/* Exactly these bytes, which must be within the copy. Any thread. */
+_must_use_ int store_copy_read(const struct store_copy *c, uint64_t offset, void *to, size_t len,
+                               struct err *err);
+
+/* The file beside the tables that takes the bytes of another member's copy. One thread at a time;
+ * it is gone when the store is opened again. -ERR_NO_SPACE, -ERR_IO. */
+_must_use_ int store_receive_begin(struct store *s, struct err *err); /* empties it */
+_must_use_ int store_receive_write(struct store *s, uint64_t offset, struct slice bytes,
+                                   struct err *err);
+/* Makes the tables what was received, and durable at `mark`; after a crash at any moment the store
+ * is as before or as after. adopt(arg, kv) writes what is this member's own into the received
+ * tables first. Storage thread, not while a checkpoint is on the way; waits until reading
+ * transactions have ended. -ERR_CORRUPT: these are no tables. On failure all is as before. */
+_must_use_ int store_install(struct store *s, struct store_mark mark,
+                             int (*adopt)(void *arg, struct kv_txn *kv), void *arg,
+                             struct err *err);
+
 /* An in-memory store of the same kind, for tests. One thread; a transaction commits by itself. */
 struct kv_txn *memory_store_new(void);
 void memory_store_free(struct kv_txn *t);
