@@ -46,9 +46,9 @@ int raft_change_check(const struct raft *r, const struct raft_change_request *q,
 	return next_conf(r, q, &conf, err);
 }
 
-static void append_conf(struct raft *r, const struct raft_conf *conf)
+static void append_conf(struct raft *r, const struct raft_conf *conf, struct slice context)
 {
-	struct blob *data = raft_conf_encode(conf);
+	struct blob *data = raft_conf_entry_encode(conf, context);
 	core_append(r, &(struct raft_entry){.index = tail_last(&r->tail) + 1,
 	                                    .term = r->hard.term,
 	                                    .type = RAFT_ENTRY_CONF,
@@ -69,7 +69,7 @@ int change_start(struct raft *r, const struct raft_change_request *q)
 		return res;
 	r->out->proposed_index = tail_last(&r->tail) + 1;
 	r->out->proposed_term = r->hard.term;
-	append_conf(r, &conf);
+	append_conf(r, &conf, q->context);
 	return 0;
 }
 
@@ -100,7 +100,7 @@ void change_advance(struct raft *r)
 		struct raft_conf next = r->conf;
 		next.outgoing = (struct raft_ids){.n = 0};
 		next.auto_leave = false;
-		append_conf(r, &next);
+		append_conf(r, &next, SLICE_EMPTY);
 	} else if (confs_index(r) <= r->applied && !raft_conf_is_voter(&r->conf, r->opt.id)) {
 		step_down(r);
 	}

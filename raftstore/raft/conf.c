@@ -126,6 +126,11 @@ int raft_conf_change(const struct raft_conf *from, const struct raft_change_requ
 
 struct blob *raft_conf_encode(const struct raft_conf *conf)
 {
+	return raft_conf_entry_encode(conf, SLICE_EMPTY);
+}
+
+struct blob *raft_conf_entry_encode(const struct raft_conf *conf, struct slice context)
+{
 	const struct raft_ids *sets[] = {&conf->voters, &conf->outgoing, &conf->learners};
 	uint8_t bytes[CONF_BYTES_MAX] = {CONF_VERSION, conf->auto_leave ? CONF_AUTO_LEAVE : 0};
 	size_t n = CONF_HEAD_BYTES;
@@ -135,7 +140,24 @@ struct blob *raft_conf_encode(const struct raft_conf *conf)
 			for (unsigned b = 0; b < 8; b++)
 				bytes[n + b] = (uint8_t)(sets[s]->at[i] >> (56 - 8 * b));
 	}
-	return blob_dup(slice_of(bytes, n));
+	struct blob *b = blob_new(n + context.len);
+	memcpy(b->data, bytes, n);
+	if (context.len)
+		memcpy(b->data + n, context.data, context.len);
+	return b;
+}
+
+bool raft_conf_entry_decode(struct slice bytes, struct raft_conf *ret, struct slice *ret_context)
+{
+	if (bytes.len < CONF_HEAD_BYTES)
+		return false;
+	const uint8_t *p = bytes.data;
+	size_t n = CONF_HEAD_BYTES + 8 * ((size_t)p[2] + p[3] + p[4]);
+	if (bytes.len < n || !raft_conf_decode(slice_of(p, n), ret))
+		return false;
+	if (ret_context)
+		*ret_context = slice_skip(bytes, n);
+	return true;
 }
 
 bool raft_conf_decode(struct slice bytes, struct raft_conf *ret)

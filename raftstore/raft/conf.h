@@ -30,6 +30,7 @@ struct raft_change_request {
 	enum raft_change_way way;
 	struct raft_change at[RAFT_MEMBERS_MAX]; /* applied in this order */
 	unsigned n;
+	struct slice context; /* the state machine's, goes with the entry; borrowed */
 };
 
 /* The configuration after the change. -ERR_NOT_FOUND, -ERR_ALREADY_EXISTS: the member is not
@@ -39,8 +40,13 @@ struct raft_change_request {
 _must_use_ int raft_conf_change(const struct raft_conf *from, const struct raft_change_request *q,
                                 struct raft_conf *ret, struct err *err);
 
-/* The data of an entry of type RAFT_ENTRY_CONF: the whole configuration. */
 struct blob *raft_conf_encode(const struct raft_conf *conf);
 /* False: not what raft_conf_encode writes. */
 _must_use_ bool raft_conf_decode(struct slice bytes, struct raft_conf *ret);
+/* The data of an entry of type RAFT_ENTRY_CONF: the whole configuration, then what the state
+ * machine is to know of the change. */
+struct blob *raft_conf_entry_encode(const struct raft_conf *conf, struct slice context);
+/* The context, which may be NULL, points into the bytes. */
+_must_use_ bool raft_conf_entry_decode(struct slice bytes, struct raft_conf *ret,
+                                       struct slice *ret_context);
 bool raft_conf_equal(const struct raft_conf *a, const struct raft_conf *b);

@@ -51,7 +51,7 @@ void confs_append(struct raft *r, const struct raft_entry *e)
 	if (e->type != RAFT_ENTRY_CONF)
 		return;
 	/* Boot data and messages have been checked. */
-	bool ok = raft_conf_decode(blob_view(e->data), &conf);
+	bool ok = raft_conf_entry_decode(blob_view(e->data), &conf, NULL);
 	assert(ok);
 	if (ok)
 		confs_push(r, e->index, &conf);

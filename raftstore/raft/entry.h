@@ -7,7 +7,7 @@
 
 enum raft_entry_type {
 	RAFT_ENTRY_COMMAND = 1, /* the state machine's */
-	RAFT_ENTRY_CONF = 3,    /* a configuration, as raft_conf_encode writes it */
+	RAFT_ENTRY_CONF = 3,    /* a configuration: raft_conf_entry_encode */
 	RAFT_ENTRY_NOOP = 2,    /* a new leader's first entry (thesis section 6.4, step 1) */
 };
 

@@ -83,7 +83,8 @@ static int check_boot(const struct raft_options *opt, const struct raft_boot *b,
 			               (unsigned long long)e->index, (unsigned long long)e->term,
 			               (unsigned long long)index, (unsigned long long)term);
 		struct raft_conf conf;
-		if (e->type == RAFT_ENTRY_CONF && !raft_conf_decode(blob_view(e->data), &conf))
+		if (e->type == RAFT_ENTRY_CONF &&
+		    !raft_conf_entry_decode(blob_view(e->data), &conf, NULL))
 			return err_set(err, ERR_CORRUPT, "entry %llu holds no configuration",
 			               (unsigned long long)e->index);
 		index = e->index;

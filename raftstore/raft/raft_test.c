@@ -253,6 +253,22 @@ static void test_conf_as_bytes(void **state)
 	blob_unref(b);
 }
 
+static void test_conf_entry_carries_context(void **state)
+{
+	struct raft_conf conf = {.auto_leave = false}, back;
+	struct slice context;
+	raft_ids_add(&conf.voters, 7);
+	struct blob *b = raft_conf_entry_encode(&conf, SLICE_LIT("who it is"));
+	struct slice bytes = blob_view(b);
+	assert_true(raft_conf_entry_decode(bytes, &back, &context));
+	assert_true(raft_conf_equal(&conf, &back));
+	assert_true(slice_eq_str(context, "who it is"));
+	assert_false(raft_conf_decode(bytes, &back));
+	for (size_t i = 0; i < bytes.len - context.len; i++)
+		assert_false(raft_conf_entry_decode(slice_of(bytes.data, i), &back, NULL));
+	blob_unref(b);
+}
+
 static void test_conf_has_limits(void **state)
 {
 	struct raft_conf conf = {.auto_leave = false};
@@ -314,6 +330,7 @@ int main(void)
 	    cmocka_unit_test(test_leader_commits_only_its_own_term),
 	    cmocka_unit_test(test_quorum),
 	    cmocka_unit_test(test_conf_as_bytes),
+	    cmocka_unit_test(test_conf_entry_carries_context),
 	    cmocka_unit_test(test_conf_has_limits),
 	    cmocka_unit_test(test_boot_is_checked),
 	};

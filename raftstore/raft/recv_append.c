@@ -41,7 +41,8 @@ static bool consistent(const struct raft_message *m)
 		if (e->index != at.index + 1 || e->term < at.term || e->term > m->term)
 			return false;
 		struct raft_conf conf;
-		if (e->type == RAFT_ENTRY_CONF && !raft_conf_decode(blob_view(e->data), &conf))
+		if (e->type == RAFT_ENTRY_CONF &&
+		    !raft_conf_entry_decode(blob_view(e->data), &conf, NULL))
 			return false;
 		at = (struct raft_mark){e->index, e->term};
 	}
