@@ -1,0 +1,342 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Members of a store as real processes, each in a network namespace of its own on one bridge.
+
+A drill begins with enter(), which runs it again in new mount, network and process namespaces: when
+it ends, in whatever way, the kernel ends all its processes and takes away networks and mounts. The
+clients (load, etcdctl, an API server) are in the drill's own namespace, at the address .254.
+"""
+import json
+import os
+import shutil
+import signal
+import struct
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+sys.path[:0] = [HERE, os.path.join(HERE, '..', 'lib')]
+from certs import Certs  # noqa: E402
+from cluster import Failure, Process, check, until  # noqa: E402
+import history  # noqa: E402
+
+NETWORK = '10.77.0.'
+CLIENT_PORT, PEER_PORT = 2379, 2380
+ENTERED = 'KUBEC_DRILL_ENTERED'
+READY_SECONDS = 60
+SETTLE_SECONDS = 90
+PROBLEMS_TOLD = 12
+
+
+def enter():
+    """Returns in the new namespaces only."""
+    if os.environ.get(ENTERED) != '1':
+        os.environ[ENTERED] = '1'
+        os.execvp('unshare', ['unshare', '--mount', '--net', '--pid', '--kill-child', '--mount-proc',
+                              sys.executable] + sys.argv)
+
+
+def run(*argv, stdin=None, code=0):
+    r = subprocess.run(argv, input=stdin, capture_output=True, text=True)
+    if code is not None and r.returncode != code:
+        raise Failure(f'{" ".join(argv)}: exit {r.returncode}: {r.stdout}{r.stderr}')
+    return r.stdout
+
+
+class Faults:
+    """The file that faults.c reads."""
+
+    def __init__(self, path):
+        self.path = path
+        self.set()
+
+    def set(self, sync_delay_ms=0, clock_offset_s=0):
+        with open(self.path, 'r+b' if os.path.exists(self.path) else 'wb') as f:
+            f.write(struct.pack('=qq', sync_delay_ms * 10**6, int(clock_offset_s * 10**9)))
+
+
+class Member:
+    """One member; its process is there between start and stop or kill."""
+
+    def __init__(self, cluster, number):
+        self.cluster, self.number, self.name = cluster, number, f'm{number}'
+        self.address = NETWORK + str(number)
+        self.client_url = f'https://{self.address}:{CLIENT_PORT}'
+        self.peer_url = f'https://{self.address}:{PEER_PORT}'
+        self.data_dir = f'{cluster.folder}/{self.name}'
+        self.log_path = f'{cluster.folder}/{self.name}.log'
+        self.faults = Faults(f'{cluster.folder}/{self.name}.faults')
+        self.process = None
+        run('ip', 'netns', 'add', self.name)
+        run('ip', '-n', self.name, 'link', 'set', 'lo', 'up')
+        run('ip', 'link', 'add', self.name, 'type', 'veth', 'peer', 'name', 'eth0', 'netns', self.name)
+        run('ip', 'link', 'set', self.name, 'master', 'fabric', 'up')
+        run('ip', '-n', self.name, 'addr', 'add', self.address + '/24', 'dev', 'eth0')
+        run('ip', '-n', self.name, 'link', 'set', 'eth0', 'up')
+        cluster.certs.member(self.name, self.address)
+
+    def argv(self, initial_cluster, state):
+        certs = self.cluster.certs
+        peer = self.name + '-peer'
+        return ['nsenter', f'--net=/run/netns/{self.name}', 'env', f'DRILL_FAULTS={self.faults.path}',
+                f'LD_PRELOAD={self.cluster.preload}',
+                self.cluster.store, '--name', self.name, '--data-dir', self.data_dir,
+                '--listen-client-urls', self.client_url, '--advertise-client-urls', self.client_url,
+                '--listen-peer-urls', self.peer_url, '--initial-advertise-peer-urls', self.peer_url,
+                '--initial-cluster', initial_cluster, '--initial-cluster-state', state,
+                '--client-cert-auth', '--trusted-ca-file', certs.crt('client-ca'),
+                '--cert-file', certs.crt(self.name), '--key-file', certs.key(self.name),
+                '--peer-client-cert-auth', '--peer-trusted-ca-file', certs.crt('peer-ca'),
+                '--peer-cert-file', certs.crt(peer), '--peer-key-file', certs.key(peer),
+                '--election-timeout', str(self.cluster.election_ms),
+                '--heartbeat-interval', str(self.cluster.election_ms // 10)] + self.cluster.store_args
+
+    def start(self, initial_cluster=None, state='new'):
+        initial_cluster = initial_cluster or self.cluster.initial_cluster
+        self.process = Process(self.name, self.argv(initial_cluster, state), self.log_path)
+        self.cluster.processes.append(self.process)
+
+    def stop(self):
+        """SIGTERM; it must end well."""
+        code = self.process.stop()
+        check(code in (0, -signal.SIGTERM), f'{self.name} ended with {code}')
+
+    def kill(self):
+        self.process.kill()
+
+    def alive(self):
+        return self.process and self.process.alive()
+
+    def pause(self):
+        os.kill(self.process.pid, signal.SIGSTOP)
+
+    def resume(self):
+        os.kill(self.process.pid, signal.SIGCONT)
+
+    def wipe(self):
+        shutil.rmtree(self.data_dir)
+
+    def cut(self, others, inward=True, outward=True):
+        """Drops what comes from these members, and what goes to them; heal() ends it."""
+        self.heal()
+        addresses = ', '.join(m.address for m in others if m is not self)
+        rules = 'table inet drill {\n'
+        if inward:
+            rules += f'chain i {{ type filter hook input priority 0; ip saddr {{ {addresses} }} drop; }}\n'
+        if outward:
+            rules += f'chain o {{ type filter hook output priority 0; ip daddr {{ {addresses} }} drop; }}\n'
+        run('ip', 'netns', 'exec', self.name, 'nft', '-f', '-', stdin=rules + '}\n')
+
+    def heal(self):
+        run('ip', 'netns', 'exec', self.name, 'nft', 'delete', 'table', 'inet', 'drill', code=None)
+
+    def etcdctl(self, *args, **kwargs):
+        return self.cluster.etcdctl(*args, members=[self], **kwargs)
+
+    def status(self):
+        return json.loads(self.etcdctl('endpoint', 'status', '-w', 'json'))[0]['Status']
+
+    def id(self):
+        return self.status()['header']['member_id']
+
+    def log(self):
+        with open(self.log_path, errors='replace') as f:
+            return f.read()
+
+
+class Members:
+    """size members of one cluster, started and with a leader; ended with everything at the end."""
+
+    def __init__(self, build, store, size=3, election_ms=1000, store_args=(), keep=False, start=True):
+        self.build, self.size, self.election_ms, self.keep = os.path.abspath(build), size, election_ms, keep
+        self.store = self.build + '/raftstore/raftstore' if store == 'raftstore' else store
+        self.is_etcd = os.path.basename(self.store) == 'etcd'
+        self.store_args = list(store_args)
+        self.preload = self.build + '/tests/drills/libdrill_faults.so'
+        self.start_them = start
+        self.processes, self.members, self.loads = [], [], 0
+        self.mounts = []
+
+    def __enter__(self):
+        signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
+        self.folder = tempfile.mkdtemp(prefix='kubec-drill-')
+        try:
+            self.build_network()
+            self.certs = Certs(self.folder + '/certs')
+            self.members = [Member(self, n + 1) for n in range(self.size)]
+            if self.start_them:
+                self.start()
+        except BaseException:
+            self.__exit__(*sys.exc_info())
+            raise
+        return self
+
+    def __exit__(self, kind, _error, _trace):
+        for p in self.processes:
+            if p.alive():
+                os.kill(p.pid, signal.SIGCONT)
+            p.kill()
+        if kind is not None:
+            self.print_logs()
+        for m in self.members:
+            run('ip', 'netns', 'del', m.name, code=None)
+        run('ip', 'link', 'del', 'fabric', code=None)
+        for path in self.mounts:
+            run('umount', '-l', path, code=None)
+        if self.keep:
+            print('kept ' + self.folder, file=sys.stderr)
+        else:
+            shutil.rmtree(self.folder, ignore_errors=True)
+
+    def print_logs(self):
+        for m in self.members:
+            if os.path.exists(m.log_path):
+                print(f'---- {m.name}\n{m.log()[-3000:]}', file=sys.stderr)
+
+    def build_network(self):
+        if not os.path.ismount('/run/netns'):
+            os.makedirs('/run/netns', exist_ok=True)
+            run('mount', '-t', 'tmpfs', 'netns', '/run/netns')
+        run('ip', 'link', 'set', 'lo', 'up')
+        run('ip', 'link', 'add', 'fabric', 'type', 'bridge')
+        run('ip', 'addr', 'add', NETWORK + '254/24', 'dev', 'fabric')
+        run('ip', 'link', 'set', 'fabric', 'up')
+
+    @property
+    def initial_cluster(self):
+        return ','.join(f'{m.name}={m.peer_url}' for m in self.members)
+
+    @property
+    def client_urls(self):
+        return ','.join(m.client_url for m in self.members)
+
+    def start(self):
+        for m in self.members:
+            m.start()
+        self.wait_ready()
+
+    def wait_ready(self):
+        for m in self.members:
+            until(f'{m.name} healthy', lambda m=m: self.healthy(m), READY_SECONDS, 0.05)
+        return self.leader()
+
+    def healthy(self, m):
+        check(m.alive(), f'{m.name} ended')
+        m.etcdctl('get', 'health')
+        return True
+
+    def client_args(self, ca='--cacert'):
+        return [ca, self.certs.crt('client-ca'), '--cert', self.certs.crt('client'),
+                '--key', self.certs.key('client')]
+
+    def etcdctl(self, *args, members=None, code=0, timeout_ms=3000):
+        urls = ','.join(m.client_url for m in members or self.members)
+        r = subprocess.run(['etcdctl', '--endpoints', urls, '--dial-timeout=2s',
+                            f'--command-timeout={timeout_ms}ms', *self.client_args(), *args],
+                           capture_output=True, text=True, timeout=60,
+                           env=dict(os.environ, ETCDCTL_API='3'))
+        check(code is None or r.returncode == code, f'etcdctl {args}: exit {r.returncode}: '
+              f'{r.stdout} {r.stderr[-600:]}')
+        return r.stdout
+
+    def leader(self, among=None):
+        """Who leads by the word of a member that leads itself, in the highest term."""
+        return until('a leader', lambda: self.leader_now(among), READY_SECONDS)
+
+    def leader_now(self, among=None):
+        found = []
+        for m in among or self.members:
+            if m.alive():
+                try:
+                    s = m.status()
+                except Failure:
+                    continue
+                if s.get('leader') == s['header']['member_id']:
+                    found.append((s['raftTerm'], m.number, m))
+        return max(found)[2] if found else None
+
+    def others(self, *these):
+        return [m for m in self.members if m not in these]
+
+    def hashes(self):
+        """{member: (revision, hash, compact revision)}"""
+        out = {}
+        for m in self.members:
+            h = json.loads(m.etcdctl('endpoint', 'hashkv', '-w', 'json'))[0]['HashKV']
+            out[m.name] = h['header']['revision'], h['hash'], h.get('compact_revision', -1)
+        return out
+
+    def check_equal(self):
+        """All members have the same state."""
+        until(f'equal members', lambda: len(set(self.hashes().values())) == 1, SETTLE_SECONDS, 0.1)
+
+    def load(self, **flags):
+        return Load(self, **flags)
+
+
+class Load:
+    """drill_load on all members; finish() judges what it saw."""
+
+    def __init__(self, cluster, **flags):
+        self.cluster = cluster
+        cluster.loads += 1
+        self.folder = f'{cluster.folder}/load-{cluster.loads}'
+        os.mkdir(self.folder)
+        self.acked, self.end, self.resets = [0] * cluster.size, None, []
+        self.popen = self.start(self.folder, flags, subprocess.PIPE)
+        self.reader = threading.Thread(target=self.read, daemon=True)
+        self.reader.start()
+
+    def start(self, folder, flags, stdin):
+        c = self.cluster
+        argv = [c.build + '/tests/drills/drill_load', *c.client_args()]
+        argv += [f'--{k.replace("_", "-")}={v}' for k, v in flags.items()]
+        argv += [folder] + [m.client_url for m in c.members]
+        return subprocess.Popen(argv, stdin=stdin, stdout=subprocess.PIPE, text=True)
+
+    def read(self):
+        for line in self.popen.stdout:
+            word, *numbers = line.split()
+            if word == 'acked':
+                self.acked = [int(n) for n in numbers]
+            elif word == 'end':
+                self.end = int(numbers[0])
+
+    def total(self):
+        return sum(self.acked)
+
+    def wait_acks(self, n, members=None, seconds=60):
+        """Until each of these members (default: any) acknowledged n more writes."""
+        before = list(self.acked)
+
+        def enough():
+            more = [a - b for a, b in zip(self.acked, before)]
+            if members is None:
+                return sum(more) >= n
+            return all(more[m.number - 1] >= n for m in members)
+        until(f'{n} writes acknowledged', enough, seconds)
+
+    def reset(self, member):
+        """The member has begun anew with nothing."""
+        self.resets.append((member.number, time.monotonic_ns()))
+
+    def finish(self, from_revision=1):
+        """Ends the load; every check of what it saw. The history's operations."""
+        self.popen.stdin.close()
+        code = self.popen.wait(SETTLE_SECONDS + 60)
+        self.reader.join()
+        check(code == 0, f'drill_load ended with {code}: not every watcher reached the end')
+        os.mkdir(self.folder + '/final')
+        final = self.start(self.folder + '/final', {'from': from_revision, 'until': self.end},
+                           subprocess.DEVNULL)
+        final.communicate()
+        check(final.returncode == 0, f'the last watch ended with {final.returncode}')
+        self.cluster.check_equal()
+        ops, problems = history.check_folder(self.folder, self.resets)
+        print('      ' + history.summary(ops))
+        for text, n in history.errors(ops):
+            print(f'        {n} x {text[:150]}')
+        check(not problems, f'{len(problems)} problems:\n' + '\n'.join(problems[:PROBLEMS_TOLD]))
+        return ops
