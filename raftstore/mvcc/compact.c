@@ -72,6 +72,19 @@ static int walk_find(struct mvcc *m, struct revision at, struct record *ret)
 	return 0;
 }
 
+int mvcc_compact_walk(struct mvcc *m, int64_t *main)
+{
+	struct slice v;
+	struct revision at;
+	int r = kv_get(m->kv, KV_META, WALK, &v);
+	if (r)
+		return r == -ERR_NOT_FOUND ? 0 : r;
+	if (!revision_decode(v, &at))
+		return -ERR_CORRUPT;
+	*main = at.main;
+	return 0;
+}
+
 int mvcc_compact_some(struct mvcc *m, unsigned budget, bool *ret_done)
 {
 	struct slice v;

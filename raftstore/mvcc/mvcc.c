@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "raftstore/mvcc/mvcc.h"
-#include "common/base/map.h"
 #include "raftstore/mvcc/lease.h"
 
 struct key_range key_range_of(struct slice key, struct slice range_end)
@@ -231,27 +230,4 @@ int mvcc_previous(struct kv_txn *kv, const struct record *change, struct record 
 	if (!r)
 		*ret = rec;
 	return r;
-}
-
-int mvcc_hash(struct mvcc *m, int64_t revision, uint64_t *ret)
-{
-	_cleanup_kv_cursor_ struct kv_cursor c;
-	uint8_t b[REVISION_BYTES];
-	uint64_t h = 0;
-	int r = kv_cursor_open(m->kv, KV_REV, &c);
-	if (!r)
-		r = kv_cursor_seek(&c, revision_encode((struct revision){0, 0}, b));
-	for (; !r; r = kv_cursor_next(&c)) {
-		struct record rec;
-		if (!record_decode(c.key, c.value, &rec))
-			return -ERR_CORRUPT;
-		if (rec.rev.main > revision)
-			break;
-		h = hash_bytes(c.key.data, c.key.len, h);
-		h = hash_bytes(c.value.data, c.value.len, h);
-	}
-	if (r && r != -ERR_NOT_FOUND)
-		return r;
-	*ret = h;
-	return 0;
 }

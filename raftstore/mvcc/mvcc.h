@@ -100,10 +100,13 @@ int mvcc_record(struct kv_txn *kv, struct revision rev, struct record *ret);
 int mvcc_compact(struct mvcc *m, int64_t revision);
 /* Erases for about `budget` changes. *ret_done: nothing is left to erase. */
 int mvcc_compact_some(struct mvcc *m, unsigned budget, bool *ret_done);
+/* Sets *main, when erasing goes on, to the revision that it looks at next; else leaves it. */
+int mvcc_compact_walk(struct mvcc *m, int64_t *main);
 
 /* Named numbers in KV_META; -ERR_NOT_FOUND. */
 int meta_get(struct kv_txn *kv, const char *name, uint64_t *ret);
 int meta_put(struct kv_txn *kv, const char *name, uint64_t value);
 
-/* A checksum over all versions up to the revision that compaction keeps. */
-int mvcc_hash(struct mvcc *m, int64_t revision, uint64_t *ret);
+/* etcd's HashKV at a readable revision: equal on all members that have compacted up to the same
+ * one. */
+int mvcc_hash(struct mvcc *m, int64_t revision, uint32_t *ret);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "proto/etcd_rpc.pb-c.h"
 #include "raftstore/server/apply.h"
+#include "raftstore/server/etcd_export.h"
 #include "raftstore/server/node.h"
 #include "raftstore/server/pb_out.h"
 #include "raftstore/server/snapshot.h"
@@ -117,7 +118,7 @@ struct hash_call {
 static int hash_run(struct hash_call *hc, struct buf *b)
 {
 	struct kv_txn *kv;
-	uint64_t hash = 0;
+	uint32_t hash = 0;
 	int r = store_begin(hc->server->store, false, &kv);
 	if (r)
 		return r;
@@ -127,10 +128,10 @@ static int hash_run(struct hash_call *hc, struct buf *b)
 	if (!r)
 		r = mvcc_check_revision(&m, revision);
 	if (!r)
-		r = mvcc_hash(&m, revision, &hash);
+		r = hc->is_kv ? mvcc_hash(&m, revision, &hash) : etcd_hash(kv, &hash);
 	store_end(kv);
 	out_header(b, hc->server, m.revision);
-	out_number(b, 2, (int64_t)(uint32_t)(hash ^ hash >> 32));
+	out_number(b, 2, hash);
 	if (hc->is_kv) {
 		out_number(b, 3, m.compacted);
 		out_number(b, 4, revision);

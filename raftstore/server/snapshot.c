@@ -3,9 +3,8 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <openssl/evp.h>
-#include <sys/stat.h>
 #include <unistd.h>
-#include "common/base/rng.h"
+#include "raftstore/server/etcd_export.h"
 #include "raftstore/server/pb_out.h"
 
 enum { CHUNK_BYTES = 32 << 10, HASH_BYTES = 32 };
@@ -85,23 +84,27 @@ static void pump(struct snapshot *sn)
 	}
 }
 
+/* A file without a name beside the tables. */
+static int temporary_file(struct snapshot *sn, struct err *err)
+{
+	_cleanup_buf_ struct buf dir = BUF_INIT;
+	buf_printf(&dir, "%s/member/db", sn->server->options->data_dir);
+	sn->fd = open((char *)dir.data, O_RDWR | O_TMPFILE | O_CLOEXEC, 0600);
+	if (sn->fd < 0)
+		return err_set(err, ERR_IO, "%s: %s", dir.data, strerror(errno));
+	return 0;
+}
+
 static int snapshot_copy(struct snapshot *sn, struct err *err)
 {
-	_cleanup_buf_ struct buf path = BUF_INIT;
-	char uuid[37];
-	rng_uuid(uuid);
-	buf_printf(&path, "%s/member/db/db-tmp-%s", sn->server->options->data_dir, uuid);
-	int r = store_copy(sn->server->store, (char *)path.data, err);
-	if (!r) {
-		sn->fd = open((char *)path.data, O_RDONLY | O_CLOEXEC);
-		struct stat st;
-		if (sn->fd < 0 || fstat(sn->fd, &st))
-			r = err_set(err, ERR_IO, "%s: %s", path.data, strerror(errno));
-		else
-			sn->size = (uint64_t)st.st_size;
-	}
-	unlink((char *)path.data);
-	return r;
+	_cleanup_(store_end_p) struct kv_txn *kv = NULL;
+	int r = temporary_file(sn, err);
+	if (r)
+		return r;
+	r = store_begin(sn->server->store, false, &kv);
+	if (r)
+		return err_set(err, (enum err_code) - r, "cannot read the store");
+	return etcd_export_file(kv, sn->fd, &sn->size, err);
 }
 
 static void snapshot_make(void *arg)

@@ -20,7 +20,8 @@ import tempfile
 LAYERS = ['common/base', 'common/codec', 'proto', 'common/cel', 'common/net', 'common/daemon', 'common/client']
 DAEMONS = ['raftstore', 'apiserver', 'scheduler', 'controller-manager', 'kubelet', 'kube-proxy']
 
-PURE = ['common/codec', 'proto', 'common/cel', 'raftstore/raft', 'raftstore/mvcc', 'raftstore/auth', 'apiserver/policy', 'apiserver/registry',
+PURE = ['common/codec', 'proto', 'common/cel', 'raftstore/raft', 'raftstore/mvcc', 'raftstore/bbolt', 'raftstore/auth',
+        'apiserver/policy', 'apiserver/registry',
         'apiserver/patch', 'apiserver/fieldmanager', 'apiserver/admission', 'apiserver/cache',
         'apiserver/auth/rbac', 'scheduler/core', 'scheduler/plugins', 'kubelet/core',
         'kube-proxy/core']
