@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
-/* A libuv loop with a queue that any thread may post to, timers without handles, and threads
- * that take messages.
+/* A libuv loop with a queue that any thread may post to, and timers without handles.
  *
  * One thread runs the loop (loop_run) and owns everything that lives on it; loop_post is the only
  * way in from outside (with loop_stop). Posted functions run in the order in which they were
@@ -9,6 +8,7 @@
  * queue was empty. Timers live in a heap of the loop behind one uv_timer_t, so that a struct with a
  * timer inside may be freed as soon as the timer is stopped. */
 #include "common/base/vec.h"
+#include "common/base/worker.h"
 #include <pthread.h>
 #include <stdbool.h>
 #include <uv.h>
@@ -84,19 +84,3 @@ struct loop_thread {
 int loop_thread_start(struct loop_thread *t, const char *name);
 /* Stops the loop, joins the thread and frees the loop. */
 void loop_thread_stop(struct loop_thread *t);
-
-/* A thread that calls functions one after the other, for what blocks (disk, large encodes). It
- * answers with loop_post. */
-struct worker {
-	pthread_t thread;
-	pthread_mutex_t lock;
-	pthread_cond_t wake;
-	loop_posts posted;
-	bool started, stop;
-};
-
-int worker_start(struct worker *w, const char *name);
-/* Any thread. The functions run in the order of the posts. */
-void worker_post(struct worker *w, loop_fn fn, void *arg);
-/* Runs what was posted, then joins the thread. */
-void worker_stop(struct worker *w);

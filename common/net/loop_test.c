@@ -176,6 +176,49 @@ static void threads(void **state)
 	uv_sem_destroy(&c.over);
 }
 
+struct later {
+	uv_sem_t over;
+	char order[8];
+	size_t n;
+};
+
+static void later_long(void *arg)
+{
+	struct later *l = arg;
+	l->order[l->n++] = 'l';
+	uv_sem_post(&l->over);
+}
+
+static void later_short(void *arg)
+{
+	struct later *l = arg;
+	l->order[l->n++] = 's';
+}
+
+static void later_now(void *arg)
+{
+	struct later *l = arg;
+	l->order[l->n++] = 'n';
+}
+
+/* What is for later runs when its time has come; what has not when the worker stops never does. */
+static void worker_later(void **state)
+{
+	struct later l = {.n = 0};
+	struct worker w;
+	uv_sem_init(&l.over, 0);
+	assert_int_equal(worker_start(&w, "worker"), 0);
+	worker_post_later(&w, 60, later_long, &l);
+	worker_post_later(&w, 20, later_short, &l);
+	worker_post(&w, later_now, &l);
+	uv_sem_wait(&l.over);
+	worker_post_later(&w, 60000, later_long, &l);
+	worker_stop(&w);
+	worker_stop(&w);
+	assert_string_equal(l.order, "nsl");
+	uv_sem_destroy(&l.over);
+}
+
 static void stop_before_run(void **state)
 {
 	struct loop loop;
@@ -188,9 +231,8 @@ static void stop_before_run(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-	    cmocka_unit_test(posts),
-	    cmocka_unit_test(timers),
-	    cmocka_unit_test(threads),
+	    cmocka_unit_test(posts),           cmocka_unit_test(timers),
+	    cmocka_unit_test(threads),         cmocka_unit_test(worker_later),
 	    cmocka_unit_test(stop_before_run),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

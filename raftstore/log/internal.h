@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
-/* Inside of the log. Fields up to `lock` are the log thread's (before it starts, the opener's);
+/* Inside of the log. Fields up to `lock` are the log worker's (before it starts, the opener's);
  * those behind it are shared. */
-#include <pthread.h>
+#include "common/base/worker.h"
 #include "raftstore/log/index.h"
 #include "raftstore/log/record.h"
 
@@ -11,19 +11,14 @@ struct segment {
 	uint64_t last_index; /* of the log when the segment was begun */
 };
 
-struct reset_wait {
-	int result;
-	bool done;
-	struct err err;
-};
-
 /* What waits in the queue: a batch or a reset. */
 struct queued {
 	uint64_t seq;
 	bool has_hard_state;
 	struct raft_hard_state hard_state;
 	struct raft_entries entries;
-	struct reset_wait *reset; /* not NULL: a reset to `mark` */
+	raftlog_reset_done *reset; /* not NULL: a reset to `mark` */
+	void *arg;
 	struct raft_mark mark;
 	size_t bytes; /* an upper bound of its records */
 };
@@ -51,13 +46,17 @@ struct raftlog {
 	struct log_slots out_slots;
 	struct raft_mark out_last, out_reset;
 	bool out_has_reset;
+	/* What was taken from the queue: [0, durable) is on the disk, [0, encoded) is that or the
+	 * group in the making. */
+	struct queue work;
+	size_t durable, encoded;
+	uint64_t compacted;
+	bool stalled;      /* waits for space */
+	bool retry_posted; /* another try comes by itself */
 
+	struct worker worker, maker;
 	pthread_mutex_t lock;
-	pthread_cond_t work; /* for the log thread */
-	pthread_cond_t spare_changed;
-	pthread_cond_t reset_done;
-	pthread_t thread, maker;
-	bool running, closing;
+	bool turn_posted, closing;
 	struct queue queue;
 	uint64_t queued_seq, queued_last;
 	uint64_t compact_to;
@@ -67,6 +66,7 @@ struct raftlog {
 	struct log_index index; /* written by the log thread alone, under the lock */
 	struct raftlog_stats stats;
 	enum spare_state spare;
+	bool spare_awaited; /* the log goes on when it is there */
 	uint64_t spare_bytes;
 	int spare_fd, spare_errno;
 };
@@ -90,7 +90,8 @@ void segments_delete(struct raftlog *l, uint64_t index, bool all);
 /* replay.c: reads all segments into index and boot; leaves the last one open. */
 int log_replay(struct raftlog *l, struct raftlog_boot *boot, struct err *err);
 
-/* writer.c: the two threads. */
-void *log_thread(void *arg);
-void *maker_thread(void *arg);
+/* writer.c: a turn of the log's worker. */
+void log_turn(void *arg);
+/* Posts one when none is posted. The lock is held. */
+void log_wake(struct raftlog *l);
 void queued_deinit(struct queued *q);

@@ -37,18 +37,6 @@ static int begin_first(struct raftlog *l, struct err *err)
 	return segment_begin(l, fd, bytes, err);
 }
 
-static void init_sync(struct raftlog *l)
-{
-	pthread_condattr_t attr;
-	pthread_condattr_init(&attr);
-	pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
-	pthread_mutex_init(&l->lock, NULL);
-	pthread_cond_init(&l->work, &attr);
-	pthread_cond_init(&l->spare_changed, &attr);
-	pthread_cond_init(&l->reset_done, &attr);
-	pthread_condattr_destroy(&attr);
-}
-
 static void free_log(struct raftlog *l)
 {
 	if (l->spare == SPARE_READY)
@@ -60,15 +48,13 @@ static void free_log(struct raftlog *l)
 	if (l->dir >= 0)
 		l->io.close(l->io.ctx, l->dir);
 	pthread_mutex_destroy(&l->lock);
-	pthread_cond_destroy(&l->work);
-	pthread_cond_destroy(&l->spare_changed);
-	pthread_cond_destroy(&l->reset_done);
 	VEC_FOREACH (&l->out_slots, s)
 		blob_unref(s->data);
 	vec_deinit(&l->out_slots);
 	VEC_FOREACH (&l->queue, q)
 		queued_deinit(q);
 	vec_deinit(&l->queue);
+	vec_deinit(&l->work);
 	vec_deinit(&l->segments);
 	log_index_deinit(&l->index);
 	buf_deinit(&l->out);
@@ -88,7 +74,7 @@ int raftlog_open(const struct raftlog_options *opt, struct raftlog **ret,
 	l->index.window_limit = opt->window_bytes ? opt->window_bytes : WINDOW_BYTES;
 	l->io = opt->io ? *opt->io : log_io_system;
 	l->dir = l->lock_fd = l->fd = -1;
-	init_sync(l);
+	pthread_mutex_init(&l->lock, NULL);
 	struct raftlog_boot boot = {0};
 	int r = open_dir(l, err);
 	if (r == 0)
@@ -102,9 +88,7 @@ int raftlog_open(const struct raftlog_options *opt, struct raftlog **ret,
 	}
 	l->stats.segments = l->segments.n;
 	l->queued_last = log_index_last(&l->index).index;
-	l->running = true;
-	if (pthread_create(&l->thread, NULL, log_thread, l) ||
-	    pthread_create(&l->maker, NULL, maker_thread, l))
+	if (worker_start(&l->worker, "log") || worker_start(&l->maker, "log-segments"))
 		abort();
 	*ret = l;
 	*ret_boot = boot;
@@ -117,14 +101,13 @@ void raftlog_close(struct raftlog *l)
 		return;
 	pthread_mutex_lock(&l->lock);
 	l->closing = true;
-	pthread_cond_broadcast(&l->work);
 	pthread_mutex_unlock(&l->lock);
-	pthread_join(l->thread, NULL);
+	/* The maker first: the log may wait for the segment that it makes. */
+	worker_stop(&l->maker);
 	pthread_mutex_lock(&l->lock);
-	l->running = false;
-	pthread_cond_broadcast(&l->spare_changed);
+	log_wake(l);
 	pthread_mutex_unlock(&l->lock);
-	pthread_join(l->maker, NULL);
+	worker_stop(&l->worker);
 	free_log(l);
 }
 
@@ -134,7 +117,6 @@ static void enqueue(struct raftlog *l, struct queued *q)
 	VEC_FOREACH (&q->entries, e)
 		q->bytes += record_size(RECORD_ENTRY_PREFIX_BYTES + (e->data ? e->data->len : 0));
 	*vec_push(&l->queue) = *q;
-	pthread_cond_signal(&l->work);
 }
 
 /* The lock is held. */
@@ -172,25 +154,22 @@ int raftlog_append(struct raftlog *l, const struct raftlog_batch *b)
 		l->queued_seq = b->seq;
 		enqueue(l, &q);
 	}
+	bool post = r == 0 && !l->turn_posted;
+	l->turn_posted |= post;
 	pthread_mutex_unlock(&l->lock);
+	/* The worker would wake up to find the lock taken. */
+	if (post)
+		worker_post(&l->worker, log_turn, l);
 	return r;
 }
 
-int raftlog_reset(struct raftlog *l, struct raft_mark mark, struct err *err)
+void raftlog_reset(struct raftlog *l, struct raft_mark mark, raftlog_reset_done *done, void *arg)
 {
-	struct reset_wait wait = {0};
 	pthread_mutex_lock(&l->lock);
-	if (l->state == -ERR_IO) {
-		wait.result = -ERR_IO;
-		wait.err = l->state_err;
-	} else {
-		l->queued_last = mark.index;
-		enqueue(l, &(struct queued){.reset = &wait, .mark = mark});
-		while (!wait.done)
-			pthread_cond_wait(&l->reset_done, &l->lock);
-	}
+	l->queued_last = mark.index;
+	enqueue(l, &(struct queued){.reset = done, .arg = arg, .mark = mark});
+	log_wake(l);
 	pthread_mutex_unlock(&l->lock);
-	return wait.result < 0 ? err_set(err, ERR_IO, "%s", wait.err.text) : 0;
 }
 
 int raftlog_state(struct raftlog *l, struct err *err)
@@ -207,7 +186,7 @@ void raftlog_retry(struct raftlog *l)
 {
 	pthread_mutex_lock(&l->lock);
 	l->retry = true;
-	pthread_cond_signal(&l->work);
+	log_wake(l);
 	pthread_mutex_unlock(&l->lock);
 }
 
@@ -215,7 +194,7 @@ void raftlog_compact(struct raftlog *l, uint64_t index)
 {
 	pthread_mutex_lock(&l->lock);
 	l->compact_to = MAX(l->compact_to, index);
-	pthread_cond_signal(&l->work);
+	log_wake(l);
 	pthread_mutex_unlock(&l->lock);
 }
 

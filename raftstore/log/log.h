@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
 /* The durable Raft log: one stream of checksummed records in preallocated segments, written and
- * synced by one thread.
+ * synced by one worker.
  *
- * Batches wait in a queue; the log thread takes all that wait, writes them with one pwrite and
+ * Batches wait in a queue; the worker takes all that wait, writes them with one pwrite and
  * makes them durable with one fdatasync (group commit), then reports them. Segments are filled
  * with zeros before use, so that the sync writes data and no file-system metadata.
  *
@@ -32,7 +32,7 @@
  * zeros. Anywhere else it is corruption and the log does not open.
  *
  * raftlog_append, _compact, _reset, _entries and _state may be called from any thread, but batches
- * must come in order of seq. Callbacks run on the log thread and must not call the log. */
+ * must come in order of seq. Callbacks run on the log's worker and must not call the log. */
 #include "common/base/err.h"
 #include "raftstore/log/io.h"
 #include "raftstore/raft/entry.h"
@@ -87,7 +87,7 @@ struct raftlog_batch {
  * lock, or the identity is another's; -ERR_NO_SPACE, -ERR_IO. */
 _must_use_ int raftlog_open(const struct raftlog_options *opt, struct raftlog **ret,
                             struct raftlog_boot *ret_boot, struct err *err);
-/* Writes what is queued (when the log is well), ends the thread, closes. */
+/* Writes what is queued (when the log is well and the disk has room), ends the worker, closes. */
 void raftlog_close(struct raftlog *l);
 DEFINE_CLEANUP(struct raftlog, raftlog_close)
 
@@ -97,13 +97,16 @@ _must_use_ int raftlog_append(struct raftlog *l, const struct raftlog_batch *bat
 int raftlog_state(struct raftlog *l, struct err *err);
 /* Tries a stalled batch again at once. */
 void raftlog_retry(struct raftlog *l);
-/* Forgets entries up to index and deletes the segments that hold nothing else, on the log thread;
+/* Forgets entries up to index and deletes the segments that hold nothing else, on the worker;
  * works also when the disk is full. After a restart the entries of segments that were kept are
  * there again. */
 void raftlog_compact(struct raftlog *l, uint64_t index);
-/* Replaces the whole log by a snapshot's position: after `mark` comes entry mark.index + 1. Waits
- * until it is durable; the caller is a worker that has made the state machine durable before. */
-_must_use_ int raftlog_reset(struct raftlog *l, struct raft_mark mark, struct err *err);
+/* result: 0, or -ERR_IO and the cause. */
+typedef void raftlog_reset_done(void *arg, int result, const struct err *err);
+/* Replaces the whole log by a snapshot's position: after `mark` comes entry mark.index + 1. The
+ * caller has made the state machine durable before. done(arg, ...) comes once, on the log's worker,
+ * when the reset is durable or the log has failed; a full disk makes it wait. */
+void raftlog_reset(struct raftlog *l, struct raft_mark mark, raftlog_reset_done *done, void *arg);
 /* Appends durable entries of [from, to) to `list`, at least one and about limit_bytes at most; from
  * memory when they are new enough, else from the disk. -ERR_NOT_FOUND: `from` is compacted or not
  * durable yet. */

@@ -252,15 +252,29 @@ static void test_roll_compact_and_read(void **state)
 	teardown(&f);
 }
 
+struct reset {
+	int result;
+	unsigned calls;
+};
+
+static void on_reset(void *arg, int result, const struct err *err)
+{
+	struct reset *r = arg;
+	r->result = result;
+	r->calls++;
+}
+
 static void test_reset(void **state)
 {
 	struct fixture f;
+	struct reset reset = {.result = -1};
 	setup(&f);
 	append(f.log, 1, 1, 1, 100);
-	struct err err = ERR_INIT;
-	assert_int_equal(raftlog_reset(f.log, (struct raft_mark){5000, 7}, &err), 0);
+	raftlog_reset(f.log, (struct raft_mark){5000, 7}, on_reset, &reset);
 	append(f.log, 2, 8, 5001, 5003);
 	wait_for(&f.reports, &f.reports.durable, 2);
+	assert_int_equal(reset.result, 0);
+	assert_int_equal(reset.calls, 1);
 	reopen(&f);
 	assert_int_equal(f.boot.mark.index, 5000);
 	assert_int_equal(f.boot.mark.term, 7);

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The log thread: takes all that waits, writes it as one group, syncs once and reports. A second
- * thread prepares the next segment meanwhile. */
+/* The log's worker: takes all that waits, writes it as one group, syncs once and reports. A second
+ * worker prepares the next segment meanwhile. Nothing waits inside of a turn: without space, or
+ * without the next segment, the work stays where it is until a later turn. */
 #include <assert.h>
 #include <errno.h>
-#include <time.h>
 #include "common/base/clock.h"
 #include "raftstore/log/internal.h"
 
@@ -33,102 +33,125 @@ static void compact(struct raftlog *l)
 	pthread_mutex_unlock(&l->lock);
 }
 
-/* Waits until another try may help; false: the log is closing. */
-static bool stall(struct raftlog *l, uint64_t seq, const struct err *err)
+static void retry_later(void *arg)
+{
+	struct raftlog *l = arg;
+	pthread_mutex_lock(&l->lock);
+	l->retry_posted = false;
+	l->retry = true;
+	log_wake(l);
+	pthread_mutex_unlock(&l->lock);
+}
+
+/* The work stays until another try may help. */
+static void stall(struct raftlog *l, const struct err *err)
 {
 	pthread_mutex_lock(&l->lock);
 	bool first = l->state == 0;
 	l->state = -ERR_NO_SPACE;
 	l->state_err = *err;
-	uint64_t compacted = l->compact_to;
 	pthread_mutex_unlock(&l->lock);
+	l->stalled = true;
 	if (first)
-		report(l, seq, -ERR_NO_SPACE, err);
-
-	struct timespec until;
-	clock_gettime(CLOCK_MONOTONIC, &until);
-	until.tv_sec += RETRY_MS / 1000;
-	pthread_mutex_lock(&l->lock);
-	while (!l->closing && !l->retry && l->compact_to == compacted)
-		if (pthread_cond_timedwait(&l->work, &l->lock, &until) == ETIMEDOUT)
-			break;
-	l->retry = false;
-	bool go_on = !l->closing;
-	pthread_mutex_unlock(&l->lock);
-	compact(l);
-	return go_on;
+		report(l, l->work.at[l->durable].seq, -ERR_NO_SPACE, err);
+	if (!l->retry_posted)
+		worker_post_later(&l->worker, RETRY_MS, retry_later, l);
+	l->retry_posted = true;
 }
 
 static void recover(struct raftlog *l)
 {
+	l->stalled = false;
 	pthread_mutex_lock(&l->lock);
 	if (l->state == -ERR_NO_SPACE)
 		l->state = 0;
 	pthread_mutex_unlock(&l->lock);
 }
 
-/* Asks the maker for a spare of this size, without waiting. The lock is held. */
-static void want_spare(struct raftlog *l, uint64_t bytes)
+/* --- the next segment --- */
+
+static void maker_turn(void *arg)
 {
-	if (l->spare == SPARE_WANTED || l->spare == SPARE_MAKING)
-		return;
-	if (l->spare == SPARE_READY) {
-		if (l->spare_bytes >= bytes)
-			return;
-		l->io.close(l->io.ctx, l->spare_fd);
+	struct raftlog *l = arg;
+	pthread_mutex_lock(&l->lock);
+	uint64_t bytes = l->spare_bytes;
+	l->spare = SPARE_MAKING;
+	pthread_mutex_unlock(&l->lock);
+	int fd = spare_make(l, bytes);
+	pthread_mutex_lock(&l->lock);
+	l->spare = fd < 0 ? SPARE_FAILED : SPARE_READY;
+	l->spare_fd = fd;
+	l->spare_errno = fd;
+	if (l->spare_awaited) {
+		l->retry = true;
+		log_wake(l);
 	}
-	l->spare = SPARE_WANTED;
-	l->spare_bytes = bytes;
-	pthread_cond_broadcast(&l->spare_changed);
+	pthread_mutex_unlock(&l->lock);
 }
 
-static int take_spare(struct raftlog *l, uint64_t need, struct err *err)
+/* Asks the maker for a spare of this size; a closing log, which has no maker any more, makes it
+ * itself. The lock is held. */
+static void want_spare(struct raftlog *l, uint64_t bytes)
 {
-	uint64_t bytes = MAX(l->opt.segment_bytes, need);
-	pthread_mutex_lock(&l->lock);
-	for (;;) {
-		want_spare(l, bytes);
-		while (l->spare == SPARE_WANTED || l->spare == SPARE_MAKING)
-			pthread_cond_wait(&l->spare_changed, &l->lock);
-		if (l->spare == SPARE_FAILED || l->spare_bytes >= need)
-			break;
+	if (l->spare == SPARE_READY)
+		l->io.close(l->io.ctx, l->spare_fd);
+	l->spare = SPARE_WANTED;
+	l->spare_bytes = bytes;
+	if (!l->closing) {
+		worker_post(&l->maker, maker_turn, l);
+		return;
 	}
-	int fd = l->spare == SPARE_READY ? l->spare_fd : l->spare_errno;
-	uint64_t got = l->spare_bytes;
-	l->spare = SPARE_NONE;
 	pthread_mutex_unlock(&l->lock);
+	maker_turn(l);
+	pthread_mutex_lock(&l->lock);
+}
+
+enum { SPARE_LATER = 1 }; /* a turn comes when it is there */
+
+/* 0: *ret_fd is the spare, or -errno. */
+static int take_spare(struct raftlog *l, uint64_t need, int *ret_fd, uint64_t *ret_bytes)
+{
+	int r = SPARE_LATER;
+	pthread_mutex_lock(&l->lock);
+	/* A failure that nobody has waited for says nothing about another try. */
+	if (l->spare == SPARE_NONE || (l->spare == SPARE_FAILED && !l->spare_awaited) ||
+	    (l->spare == SPARE_READY && l->spare_bytes < need))
+		want_spare(l, MAX(l->opt.segment_bytes, need));
+	l->spare_awaited = l->spare == SPARE_WANTED || l->spare == SPARE_MAKING;
+	if (!l->spare_awaited) {
+		*ret_fd = l->spare == SPARE_READY ? l->spare_fd : l->spare_errno;
+		*ret_bytes = l->spare_bytes;
+		l->spare = SPARE_NONE;
+		r = 0;
+	}
+	pthread_mutex_unlock(&l->lock);
+	return r;
+}
+
+/* Goes on in a new segment with room for `bytes`, or SPARE_LATER. */
+static int roll(struct raftlog *l, size_t bytes, struct err *err)
+{
+	int fd;
+	uint64_t got;
+	int r = take_spare(l, bytes + record_size(RECORD_HEADER_BYTES), &fd, &got);
+	if (r)
+		return r;
 	if (fd < 0)
 		return log_errno(err, fd, "cannot prepare a segment in", l->opt.dir);
 	return segment_begin(l, fd, got, err);
 }
 
-/* Goes on in a new segment with room for `bytes`. */
-static int roll(struct raftlog *l, size_t bytes, uint64_t seq, struct err *err)
-{
-	size_t need = bytes + record_size(RECORD_HEADER_BYTES);
-	for (;;) {
-		int r = take_spare(l, need, err);
-		if (r != -ERR_NO_SPACE)
-			return r;
-		if (!stall(l, seq, err))
-			return r;
-	}
-}
+/* --- groups --- */
 
-static int write_group(struct raftlog *l, uint64_t seq, struct err *err)
+static int write_group(struct raftlog *l, struct err *err)
 {
 	char name[SEGMENT_NAME_BYTES];
 	segment_name(name, vec_last(&l->segments)->number);
-	for (;;) {
-		int r = log_write_all(l, l->fd, l->out.data, l->out.len, l->at);
-		if (r == 0)
-			break;
-		r = log_errno(err, r, "cannot write", name);
-		if (r != -ERR_NO_SPACE || !stall(l, seq, err))
-			return r;
-	}
+	int r = log_write_all(l, l->fd, l->out.data, l->out.len, l->at);
+	if (r < 0)
+		return log_errno(err, r, "cannot write", name);
 	uint64_t start = clock_mono_ns();
-	int r = l->io.fdatasync(l->io.ctx, l->fd);
+	r = l->io.fdatasync(l->io.ctx, l->fd);
 	/* After a failed sync nobody knows what is on the disk, and a second try would lie: Rebello
 	 * et al., "Can Applications Recover from fsync Failures?", 2020. */
 	if (r < 0)
@@ -163,7 +186,7 @@ static void publish(struct raftlog *l)
 	}
 	l->stats.entries += l->out_slots.n;
 	l->stats.segments = l->segments.n;
-	if (l->at > l->size / 2 && l->spare == SPARE_NONE)
+	if (l->at > l->size / 2 && l->spare == SPARE_NONE && !l->closing)
 		want_spare(l, l->opt.segment_bytes);
 	pthread_mutex_unlock(&l->lock);
 	vec_clear(&l->out_slots);
@@ -245,125 +268,119 @@ static void finish_reset(struct raftlog *l, struct queued *q, int result, const 
 		return;
 	if (result == 0)
 		segments_delete(l, 0, true);
-	pthread_mutex_lock(&l->lock);
-	q->reset->result = result;
-	if (err)
-		q->reset->err = *err;
-	q->reset->done = true;
+	q->reset(q->arg, result, err);
 	q->reset = NULL;
-	pthread_cond_broadcast(&l->reset_done);
-	pthread_mutex_unlock(&l->lock);
 }
 
-/* Makes queue items [from, to), which are encoded, durable. */
-static int flush(struct raftlog *l, struct queue *q, size_t from, size_t to, struct err *err)
+/* Makes what is encoded durable. */
+static int flush(struct raftlog *l, struct err *err)
 {
-	if (from == to)
-		return 0;
 	if (l->out.len) { /* else all of them are empty */
-		int r = write_group(l, q->at[from].seq, err);
+		int r = write_group(l, err);
 		if (r < 0)
 			return r;
 		publish(l);
 		recover(l);
 	}
 	uint64_t seq = 0;
-	for (size_t i = from; i < to; i++) {
-		seq = MAX(seq, q->at[i].seq);
-		finish_reset(l, &q->at[i], 0, NULL);
+	for (; l->durable < l->encoded; l->durable++) {
+		struct queued *q = &l->work.at[l->durable];
+		seq = MAX(seq, q->seq);
+		finish_reset(l, q, 0, NULL);
 	}
 	report(l, seq, 0, NULL);
 	return 0;
 }
 
-/* Writes all of q; *done counts what is durable. */
-static int write_queue(struct raftlog *l, struct queue *q, size_t *done, struct err *err)
+static bool fits(const struct raftlog *l, const struct queued *q)
 {
-	for (size_t i = 0; i < q->n; i++) {
-		if (l->at + l->out.len + q->at[i].bytes > l->size) {
-			int r = flush(l, q, *done, i, err);
-			if (r < 0)
-				return r;
-			*done = i;
-			r = roll(l, q->at[i].bytes, q->at[i].seq, err);
-			if (r < 0)
-				return r;
-		}
-		encode(l, &q->at[i]);
-	}
-	int r = flush(l, q, *done, q->n, err);
-	if (r == 0)
-		*done = q->n;
-	return r;
+	return l->at + l->out.len + q->bytes <= l->size;
 }
 
-static void fail(struct raftlog *l, struct queue *q, size_t from, const struct err *err)
+/* Writes all of the work, or as much as is possible at present: SPARE_LATER, -ERR_NO_SPACE. */
+static int write_work(struct raftlog *l, struct err *err)
+{
+	for (;;) {
+		while (l->encoded < l->work.n && fits(l, &l->work.at[l->encoded]))
+			encode(l, &l->work.at[l->encoded++]);
+		int r = l->durable < l->encoded ? flush(l, err) : 0;
+		if (r < 0 || l->durable == l->work.n)
+			return r;
+		r = roll(l, l->work.at[l->durable].bytes, err);
+		if (r)
+			return r;
+	}
+}
+
+static void work_clear(struct raftlog *l)
+{
+	VEC_FOREACH (&l->work, q)
+		queued_deinit(q);
+	vec_clear(&l->work);
+	l->durable = l->encoded = 0;
+}
+
+/* Whoever closes a log that waits for space is told nothing: it was not acknowledged. */
+static void fail(struct raftlog *l, bool closing, const struct err *err)
 {
 	pthread_mutex_lock(&l->lock);
 	l->state = -ERR_IO;
 	l->state_err = *err;
 	pthread_mutex_unlock(&l->lock);
-	for (size_t i = from; i < q->n; i++)
-		finish_reset(l, &q->at[i], -ERR_IO, err);
-	report(l, q->at[from].seq, -ERR_IO, err);
+	uint64_t seq = l->work.at[l->durable].seq;
+	for (size_t i = l->durable; i < l->work.n; i++)
+		finish_reset(l, &l->work.at[i], -ERR_IO, err);
+	work_clear(l);
+	if (!closing)
+		report(l, seq, -ERR_IO, err);
 }
 
-static void free_queue(struct queue *q)
+/* The lock is held. */
+static void take_queue(struct raftlog *l)
 {
-	VEC_FOREACH (q, i)
-		queued_deinit(i);
-	vec_clear(q);
-}
-
-void *log_thread(void *arg)
-{
-	struct raftlog *l = arg;
-	struct queue work = {0};
-	uint64_t compacted = 0;
-	for (;;) {
-		pthread_mutex_lock(&l->lock);
-		while (!l->closing && l->queue.n == 0 && l->compact_to == compacted)
-			pthread_cond_wait(&l->work, &l->lock);
-		struct queue swap = l->queue;
-		l->queue = work;
-		work = swap;
-		bool wants_compact = l->compact_to != compacted;
-		compacted = l->compact_to;
-		bool closing = l->closing, failed = l->state == -ERR_IO;
-		struct err err = l->state_err;
-		pthread_mutex_unlock(&l->lock);
-		size_t done = 0;
-		if (work.n && (failed || write_queue(l, &work, &done, &err) < 0))
-			fail(l, &work, done, &err);
-		free_queue(&work);
-		if (wants_compact)
-			compact(l);
-		if (closing)
-			break;
+	if (!l->work.n) {
+		struct queue swap = l->work;
+		l->work = l->queue;
+		l->queue = swap;
+		return;
 	}
-	vec_deinit(&work);
-	return NULL;
+	VEC_FOREACH (&l->queue, q)
+		*vec_push(&l->work) = *q;
+	vec_clear(&l->queue);
 }
 
-void *maker_thread(void *arg)
+void log_turn(void *arg)
 {
 	struct raftlog *l = arg;
 	pthread_mutex_lock(&l->lock);
-	while (l->running) {
-		if (l->spare != SPARE_WANTED) {
-			pthread_cond_wait(&l->spare_changed, &l->lock);
-			continue;
-		}
-		uint64_t bytes = l->spare_bytes;
-		l->spare = SPARE_MAKING;
-		pthread_mutex_unlock(&l->lock);
-		int fd = spare_make(l, bytes);
-		pthread_mutex_lock(&l->lock);
-		l->spare = fd < 0 ? SPARE_FAILED : SPARE_READY;
-		l->spare_fd = fd;
-		l->spare_errno = fd;
-		pthread_cond_broadcast(&l->spare_changed);
-	}
+	l->turn_posted = false;
+	take_queue(l);
+	bool compacts = l->compact_to != l->compacted;
+	l->compacted = l->compact_to;
+	bool closing = l->closing, failed = l->state == -ERR_IO;
+	bool waits = l->stalled && !l->retry && !compacts && !closing;
+	l->retry = false;
+	struct err err = l->state_err;
 	pthread_mutex_unlock(&l->lock);
-	return NULL;
+	if (l->stalled && compacts)
+		compact(l); /* that may be the space which is missing */
+	if (l->work.n && !waits) {
+		int r = failed ? -ERR_IO : write_work(l, &err);
+		if (!r)
+			work_clear(l);
+		else if (r == -ERR_NO_SPACE && !closing)
+			stall(l, &err);
+		else if (r < 0)
+			fail(l, closing && r == -ERR_NO_SPACE, &err);
+	}
+	if (compacts)
+		compact(l);
+}
+
+void log_wake(struct raftlog *l)
+{
+	if (l->turn_posted)
+		return;
+	l->turn_posted = true;
+	worker_post(&l->worker, log_turn, l);
 }

@@ -4,10 +4,10 @@
  *
  *   queue's thread  decodes and checks requests; answers ranges
  *   loop            raft (node.h), lease deadlines (lessor.h)
- *   log thread      the durable log
- *   storage thread  applies commands, answers them, publishes their events (storage.h)
+ *   log worker      the durable log
+ *   storage worker  applies commands, answers them, publishes their events (storage.h)
  *   sync worker     checkpoints
- *   watch thread    brings watchers up to date from history (watch_hub.h)
+ *   watch worker    brings watchers up to date from history (watch_hub.h)
  *   read worker     ranges that are too long for the queue's thread, snapshots */
 #include <stdatomic.h>
 #include "common/daemon/daemon.h"

@@ -1,7 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "raftstore/server/storage.h"
-#include <pthread.h>
-#include <sys/prctl.h>
 #include "common/base/clock.h"
 #include "common/base/log.h"
 #include "raftstore/server/apply.h"
@@ -31,9 +29,8 @@ typedef VEC(struct item) item_list;
 
 struct storage {
 	struct server *server;
-	pthread_t thread;
-	bool started;
-	/* --- the thread's --- */
+	struct worker worker;
+	/* --- the worker's --- */
 	struct applier applier;
 	item_list batch;
 	struct buf answers;
@@ -41,30 +38,44 @@ struct storage {
 	uint64_t since; /* entries since the last checkpoint began */
 	uint64_t checkpoint_ns;
 	bool compacting;
+	bool retry_posted;      /* the batch is tried again later */
+	bool checkpoint_posted; /* a turn comes when the time for a checkpoint has */
 	VEC(struct request *) wait_compacted;
 	atomic_bool stalled, checkpointing;
 	atomic_uint_fast64_t batches, entries, checkpoints, n_events;
 
 	pthread_mutex_t lock;
-	pthread_cond_t wake;
 	/* --- under lock --- */
 	item_list queue;
 	VEC(struct rpc_call *) defragment;
-	bool stop;
+	bool turn_posted, stop;
 };
+
+static void storage_turn(void *arg);
+
+/* The lock is held. */
+static void wake(struct storage *st)
+{
+	if (st->turn_posted)
+		return;
+	st->turn_posted = true;
+	worker_post(&st->worker, storage_turn, st);
+}
 
 void storage_push(struct storage *st, const struct raft_entry *e, struct request *const *q,
                   size_t n)
 {
 	pthread_mutex_lock(&st->lock);
-	bool wake = n && !st->queue.n;
 	for (size_t i = 0; i < n; i++) {
 		*vec_push(&st->queue) = (struct item){.entry = e[i], .request = q[i]};
 		blob_ref(e[i].data);
 	}
+	bool post = n && !st->turn_posted;
+	st->turn_posted |= post;
 	pthread_mutex_unlock(&st->lock);
-	if (wake)
-		pthread_cond_signal(&st->wake);
+	/* The worker would wake up to find the lock taken. */
+	if (post)
+		worker_post(&st->worker, storage_turn, st);
 }
 
 bool storage_stalled(const struct storage *st)
@@ -76,7 +87,7 @@ void storage_defragment(struct storage *st, struct rpc_call *call)
 {
 	pthread_mutex_lock(&st->lock);
 	*vec_push(&st->defragment) = call;
-	pthread_cond_signal(&st->wake);
+	wake(st);
 	pthread_mutex_unlock(&st->lock);
 }
 
@@ -151,43 +162,36 @@ static int batch_apply(struct storage *st, struct err *err)
 	return r;
 }
 
-static void wait_retry(struct storage *st)
+static void on_retry(void *arg)
 {
-	struct timespec until;
-	clock_gettime(CLOCK_MONOTONIC, &until);
-	until.tv_sec += RETRY_MS / 1000;
+	struct storage *st = arg;
+	st->retry_posted = false;
 	pthread_mutex_lock(&st->lock);
-	if (!st->stop)
-		pthread_cond_timedwait(&st->wake, &st->lock, &until);
+	wake(st);
 	pthread_mutex_unlock(&st->lock);
 }
 
-/* Tries until the disk takes it. False: the store is stopping, the batch was not applied. */
-static bool batch_apply_stubbornly(struct storage *st)
+/* False: the disk does not take it at present, and it is tried again later. */
+static bool batch_try(struct storage *st)
 {
-	for (;;) {
-		struct err err = ERR_INIT;
-		int r = batch_apply(st, &err);
-		if (!r) {
-			if (st->stalled)
-				log_info("The store can be written again");
-			st->stalled = false;
-			return true;
-		}
-		if (r != -ERR_NO_SPACE) {
-			log_error(&err, "The store has failed");
-			_exit(1);
-		}
-		if (!st->stalled)
-			log_error(&err, "The store cannot be written, and waits for space");
-		st->stalled = true;
-		wait_retry(st);
-		pthread_mutex_lock(&st->lock);
-		bool stop = st->stop;
-		pthread_mutex_unlock(&st->lock);
-		if (stop)
-			return false;
+	struct err err = ERR_INIT;
+	int r = batch_apply(st, &err);
+	if (!r) {
+		if (st->stalled)
+			log_info("The store can be written again");
+		st->stalled = false;
+		return true;
 	}
+	if (r != -ERR_NO_SPACE) {
+		log_error(&err, "The store has failed");
+		_exit(1);
+	}
+	if (!st->stalled)
+		log_error(&err, "The store cannot be written, and waits for space");
+	st->stalled = true;
+	st->retry_posted = true;
+	worker_post_later(&st->worker, RETRY_MS, on_retry, st);
+	return false;
 }
 
 static void item_answer(struct storage *st, struct item *i)
@@ -220,10 +224,8 @@ static void batch_drop(struct storage *st)
 static void batch_run(struct storage *st)
 {
 	struct server *s = st->server;
-	if (!batch_apply_stubbornly(st)) {
-		batch_drop(st);
+	if (!batch_try(st))
 		return;
-	}
 	struct applier *ap = &st->applier;
 	s->revision = ap->mvcc.revision;
 	s->alarms = ap->alarms;
@@ -258,27 +260,47 @@ static void checkpoint_finish(void *arg)
 		node_durable(st->server->node, store_durable(st->server->store).index);
 	}
 	st->checkpointing = false;
+	/* The next one, or a defragmentation, may wait for it. */
+	pthread_mutex_lock(&st->lock);
+	if (!st->stop)
+		wake(st);
+	pthread_mutex_unlock(&st->lock);
 }
 
-static void checkpoint_begin(struct storage *st)
+/* False: nothing was begun. */
+static bool checkpoint_begin(struct storage *st)
 {
-	if (!st->since || st->checkpointing)
-		return;
-	int r = store_checkpoint_begin(st->server->store, st->applied);
-	if (r)
-		return;
+	if (!st->since || store_checkpoint_begin(st->server->store, st->applied))
+		return false;
 	st->since = 0;
 	st->checkpoint_ns = clock_mono_ns();
 	st->checkpointing = true;
-	worker_post(&st->server->sync_worker, checkpoint_finish, st);
+	return true;
 }
 
-static bool checkpoint_due(const struct storage *st)
+static void on_checkpoint_time(void *arg)
+{
+	struct storage *st = arg;
+	st->checkpoint_posted = false;
+	pthread_mutex_lock(&st->lock);
+	wake(st);
+	pthread_mutex_unlock(&st->lock);
+}
+
+/* Begins a checkpoint when it is time, or sees to it that a turn comes then. */
+static void checkpoint_consider(struct storage *st)
 {
 	if (!st->since || st->checkpointing)
-		return false;
-	return st->since >= CHECKPOINT_ENTRIES ||
-	       clock_mono_ns() - st->checkpoint_ns >= CHECKPOINT_MS * 1000000ull;
+		return;
+	uint64_t passed_ms = (clock_mono_ns() - st->checkpoint_ns) / 1000000;
+	bool due = st->since >= CHECKPOINT_ENTRIES || passed_ms >= CHECKPOINT_MS;
+	if (due && checkpoint_begin(st)) {
+		worker_post(&st->server->sync_worker, checkpoint_finish, st);
+	} else if (!st->checkpoint_posted) {
+		uint64_t left_ms = due ? CHECKPOINT_MS : CHECKPOINT_MS - passed_ms;
+		st->checkpoint_posted = true;
+		worker_post_later(&st->worker, left_ms, on_checkpoint_time, st);
+	}
 }
 
 /* --- idle work --- */
@@ -319,18 +341,9 @@ static void compact_some(struct storage *st)
 		compact_done(st);
 }
 
-static void wait_checkpointed(struct storage *st)
-{
-	while (st->checkpointing) {
-		struct timespec ms = {0, 1000000};
-		nanosleep(&ms, NULL);
-	}
-}
-
 static void defragment(struct storage *st, struct rpc_call *call)
 {
 	struct err err = ERR_INIT;
-	wait_checkpointed(st);
 	int r = store_defragment(st->server->store, st->applied, &err);
 	if (r) {
 		log_error(&err, "Could not defragment the store");
@@ -343,27 +356,16 @@ static void defragment(struct storage *st, struct rpc_call *call)
 	rpc_call_reply(call, buf_view(&b));
 }
 
-/* --- the thread --- */
+/* --- turns --- */
 
-/* Waits for work; takes at most BATCH_MAX items. False: stop. */
-static bool take(struct storage *st, struct rpc_call **ret_defragment)
+/* Takes at most BATCH_MAX items when there are none from before, and a defragmentation when no
+ * checkpoint is on the way: its end brings another turn. */
+static void take(struct storage *st, struct rpc_call **ret_defragment)
 {
 	pthread_mutex_lock(&st->lock);
-	while (!st->queue.n && !st->defragment.n && !st->stop && !st->compacting &&
-	       !checkpoint_due(st)) {
-		if (!st->since) {
-			pthread_cond_wait(&st->wake, &st->lock);
-			continue;
-		}
-		struct timespec until;
-		clock_gettime(CLOCK_MONOTONIC, &until);
-		uint64_t ns = (uint64_t)until.tv_nsec + CHECKPOINT_MS * 1000000ull;
-		until.tv_sec += (time_t)(ns / 1000000000);
-		until.tv_nsec = (long)(ns % 1000000000);
-		pthread_cond_timedwait(&st->wake, &st->lock, &until);
-	}
-	size_t n = MIN(st->queue.n, (size_t)BATCH_MAX);
-	if (n == st->queue.n) {
+	st->turn_posted = false;
+	size_t n = st->batch.n ? 0 : MIN(st->queue.n, (size_t)BATCH_MAX);
+	if (n && n == st->queue.n) {
 		item_list empty = st->batch;
 		st->batch = st->queue;
 		st->queue = empty;
@@ -374,31 +376,29 @@ static bool take(struct storage *st, struct rpc_call **ret_defragment)
 		memmove(st->queue.at, st->queue.at + n, (st->queue.n - n) * sizeof(struct item));
 		st->queue.n -= n;
 	}
-	*ret_defragment = st->defragment.n ? vec_pop(&st->defragment) : NULL;
-	bool go_on = !st->stop || n;
+	bool may = st->defragment.n && !st->checkpointing;
+	*ret_defragment = may ? vec_pop(&st->defragment) : NULL;
 	pthread_mutex_unlock(&st->lock);
-	return go_on;
 }
 
-static void *storage_thread(void *arg)
+static void storage_turn(void *arg)
 {
 	struct storage *st = arg;
-	prctl(PR_SET_NAME, "storage");
 	struct rpc_call *call;
-	while (take(st, &call)) {
-		if (st->batch.n)
-			batch_run(st);
-		else if (st->compacting)
-			compact_some(st);
-		if (call)
-			defragment(st, call);
-		if (checkpoint_due(st))
-			checkpoint_begin(st);
-	}
-	wait_checkpointed(st);
-	checkpoint_begin(st);
-	wait_checkpointed(st);
-	return NULL;
+	take(st, &call);
+	if (st->batch.n && !st->retry_posted)
+		batch_run(st);
+	else if (st->compacting)
+		compact_some(st);
+	if (call)
+		defragment(st, call);
+	pthread_mutex_lock(&st->lock);
+	bool stop = st->stop;
+	if ((st->queue.n && !st->batch.n) || (st->compacting && !stop))
+		wake(st);
+	pthread_mutex_unlock(&st->lock);
+	if (!stop)
+		checkpoint_consider(st);
 }
 
 int storage_start(struct server *s, struct err *err)
@@ -411,29 +411,35 @@ int storage_start(struct server *s, struct err *err)
 	applier_init(&st->applier, s);
 	st->compacting = true; /* what a stop has interrupted */
 	pthread_mutex_init(&st->lock, NULL);
-	pthread_condattr_t attr;
-	pthread_condattr_init(&attr);
-	pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
-	pthread_cond_init(&st->wake, &attr);
-	pthread_condattr_destroy(&attr);
 	st->applied = store_durable(s->store);
-	if (pthread_create(&st->thread, NULL, storage_thread, st))
-		return err_set(err, ERR_INTERNAL, "cannot start the storage thread");
-	st->started = true;
+	if (worker_start(&st->worker, "storage"))
+		return err_set(err, ERR_INTERNAL, "cannot start the storage worker");
+	pthread_mutex_lock(&st->lock);
+	wake(st);
+	pthread_mutex_unlock(&st->lock);
 	return 0;
 }
 
 void storage_stop(struct server *s)
 {
-	struct storage *st = TAKE(s->storage);
+	struct storage *st = s->storage;
 	if (!st)
 		return;
 	pthread_mutex_lock(&st->lock);
 	st->stop = true;
-	pthread_cond_signal(&st->wake);
+	if (st->worker.started)
+		wake(st);
 	pthread_mutex_unlock(&st->lock);
-	if (st->started)
-		pthread_join(st->thread, NULL);
+	worker_stop(&st->worker);
+	worker_stop(&s->sync_worker);
+	if (checkpoint_begin(st))
+		checkpoint_finish(st);
+	s->storage = NULL;
+	batch_drop(st);
+	item_list left = st->queue;
+	st->queue = st->batch;
+	st->batch = left;
+	batch_drop(st);
 	VEC_FOREACH (&st->defragment, call)
 		call_fail(*call, OUTCOME_STOPPED);
 	vec_deinit(&st->defragment);
@@ -444,7 +450,6 @@ void storage_stop(struct server *s)
 	vec_deinit(&st->queue);
 	buf_deinit(&st->answers);
 	applier_deinit(&st->applier);
-	pthread_cond_destroy(&st->wake);
 	pthread_mutex_destroy(&st->lock);
 	free(st);
 }

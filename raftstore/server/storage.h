@@ -1,17 +1,20 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
-/* The storage thread: takes committed entries in batches, applies each batch in one transaction of
+/* The storage worker: takes committed entries in batches, applies each batch in one transaction of
  * the store, then publishes the events, answers who waits and tells the loop. In idle moments it
  * erases what was compacted. Every second or 20 000 entries it begins a checkpoint, which the sync
  * worker finishes.
  *
  * A batch whose transaction the disk refuses is tried again every second; until then the store
- * refuses writes and goes on reading. */
+ * refuses writes and goes on reading.
+ *
+ * It works in turns, and no turn waits for anything but the disk: a turn applies one batch, or
+ * erases a little, and the next one is posted when there is more to do. */
 #include "raftstore/raft/entry.h"
 #include "raftstore/server/server.h"
 
 int storage_start(struct server *s, struct err *err);
-/* Applies what is queued, checkpoints, ends the thread. The sync worker must still run. */
+/* Applies what is queued, checkpoints, ends the worker, and the sync worker with it. */
 void storage_stop(struct server *s);
 
 /* Takes references of the entries' bytes, and the requests (NULL: nobody waits), one an entry. Any

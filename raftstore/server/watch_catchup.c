@@ -1,5 +1,4 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include <sys/prctl.h>
 #include "common/base/log.h"
 #include "common/base/rng.h"
 #include "raftstore/server/watch_internal.h"
@@ -132,20 +131,26 @@ static void catch_up(struct watch_hub *h, struct watcher *w)
 	events_deinit(&c.events);
 }
 
-static void *watch_thread(void *arg)
+/* One chunk for one watcher; others get their turn before its next one. */
+static void watch_turn(void *arg)
 {
 	struct watch_hub *h = arg;
-	prctl(PR_SET_NAME, "watch");
 	pthread_mutex_lock(&h->lock);
-	while (!h->stop) {
-		struct watcher *w = next_unsynced(h);
-		if (w)
-			catch_up(h, w);
-		else
-			pthread_cond_wait(&h->wake, &h->lock);
+	h->turn_posted = false;
+	struct watcher *w = h->stop ? NULL : next_unsynced(h);
+	if (w) {
+		catch_up(h, w);
+		watch_hub_wake(h);
 	}
 	pthread_mutex_unlock(&h->lock);
-	return NULL;
+}
+
+void watch_hub_wake(struct watch_hub *h)
+{
+	if (h->turn_posted || h->stop)
+		return;
+	h->turn_posted = true;
+	worker_post(&h->worker, watch_turn, h);
 }
 
 int watch_hub_start(struct server *s, struct err *err)
@@ -157,15 +162,13 @@ int watch_hub_start(struct server *s, struct err *err)
 	h->server = s;
 	h->published = s->revision;
 	pthread_mutex_init(&h->lock, NULL);
-	pthread_cond_init(&h->wake, NULL);
 	list_init(&h->unsynced);
 	list_init(&h->streams);
 	uint64_t seed;
 	rng_system(&seed, sizeof(seed));
 	watch_index_init(&h->index, seed);
-	if (pthread_create(&h->thread, NULL, watch_thread, h))
-		return err_set(err, ERR_INTERNAL, "cannot start the watch thread");
-	h->started = true;
+	if (worker_start(&h->worker, "watch"))
+		return err_set(err, ERR_INTERNAL, "cannot start the watch worker");
 	return 0;
 }
 
@@ -176,14 +179,11 @@ void watch_hub_stop(struct server *s)
 		return;
 	pthread_mutex_lock(&h->lock);
 	h->stop = true;
-	pthread_cond_signal(&h->wake);
 	pthread_mutex_unlock(&h->lock);
-	if (h->started)
-		pthread_join(h->thread, NULL);
+	worker_stop(&h->worker);
 	watch_index_deinit(&h->index);
 	vec_deinit(&h->touched);
 	buf_deinit(&h->out);
-	pthread_cond_destroy(&h->wake);
 	pthread_mutex_destroy(&h->lock);
 	free(h);
 }

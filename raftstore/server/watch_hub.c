@@ -1,10 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "raftstore/server/watch_hub.h"
-#include <pthread.h>
-#include <sys/prctl.h>
 #include "common/base/list.h"
 #include "common/base/log.h"
-#include "common/base/rng.h"
 #include "raftstore/mvcc/watch_index.h"
 #include "raftstore/server/pb_out.h"
 #include "raftstore/server/watch_internal.h"
@@ -103,7 +100,7 @@ static void watcher_unsync(struct watcher *w)
 	watch_index_remove(&h->index, &w->entry);
 	list_add_tail(&h->unsynced, &w->link);
 	h->n_unsynced++;
-	pthread_cond_signal(&h->wake);
+	watch_hub_wake(h);
 }
 
 static void watcher_sync(struct watcher *w)
@@ -123,7 +120,7 @@ static void watcher_free(struct watcher *w)
 	free(w);
 }
 
-/* Takes it out of everything; the watch thread frees one that it is working for. */
+/* Takes it out of everything; the watch worker frees one that it is working for. */
 void watcher_remove(struct watcher *w)
 {
 	struct watch_stream *st = w->stream;
@@ -322,7 +319,7 @@ static void create(struct watch_stream *st, struct watch_create *c)
 	if (w->next_revision > h->published)
 		watcher_sync(w);
 	else
-		pthread_cond_signal(&h->wake);
+		watch_hub_wake(h);
 }
 
 void watch_stream_create(struct watch_stream *st, const struct watch_create *c)
@@ -357,7 +354,7 @@ void watch_stream_writable(struct watch_stream *st)
 {
 	pthread_mutex_lock(&st->hub->lock);
 	st->congested = false;
-	pthread_cond_signal(&st->hub->wake);
+	watch_hub_wake(st->hub);
 	pthread_mutex_unlock(&st->hub->lock);
 }
 

@@ -2,8 +2,8 @@
 #pragma once
 /* Watchers, and who gets which event when.
  *
- * A synced watcher gets events from the storage thread as they are published. One that starts in
- * the past, or whose client does not keep up, is unsynced: the watch thread reads the history for
+ * A synced watcher gets events from the storage worker as they are published. One that starts in
+ * the past, or whose client does not keep up, is unsynced: the watch worker reads the history for
  * it, chunk by chunk, as fast as the client takes it, until it has caught up with what is
  * published. Each watcher knows the next revision that it needs, so nothing is lost or doubled
  * between the two, and changes of one revision stay in one response (or its fragments).

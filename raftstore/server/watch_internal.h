@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
 /* Inside of the watch hub. Everything is under the hub's lock, but for what a busy watcher's key
- * range is to the watch thread. */
-#include <pthread.h>
+ * range is to the watch worker. */
 #include "common/base/list.h"
+#include "common/base/worker.h"
 #include "raftstore/mvcc/watch_index.h"
 #include "raftstore/server/watch_hub.h"
 
@@ -16,7 +16,7 @@ struct watcher {
 	bool previous, fragment, progress_notify, no_put, no_delete;
 	bool synced;
 	bool told;          /* has got something since the last round of progress */
-	bool busy, removed; /* the watch thread works for it; it is to be freed after that */
+	bool busy, removed; /* the watch worker works for it; it is to be freed after that */
 	VEC(uint32_t) matched;
 };
 
@@ -27,16 +27,15 @@ struct watch_stream {
 	VEC(struct watcher *) watchers;
 	int64_t next_id;
 	bool congested, progress_wanted, closed;
-	bool busy;     /* the watch thread works for one of its watchers */
+	bool busy;     /* the watch worker works for one of its watchers */
 	bool released; /* and frees it after that */
 };
 
 struct watch_hub {
 	struct server *server;
-	pthread_t thread;
-	bool started, stop;
+	struct worker worker;
 	pthread_mutex_t lock;
-	pthread_cond_t wake;
+	bool turn_posted, stop;
 	struct watch_index index; /* of synced watchers */
 	struct list unsynced, streams;
 	VEC(struct watcher *) touched;
@@ -45,6 +44,8 @@ struct watch_hub {
 	size_t n_watchers, n_unsynced;
 };
 
+/* There may be somebody to bring up to date. */
+void watch_hub_wake(struct watch_hub *h);
 void watch_stream_delete(struct watch_stream *st);
 /* Sends events `at[0..n)` to a watcher. */
 void watcher_send(struct watcher *w, const struct events *e, const uint32_t *at, size_t n,
@@ -53,5 +54,5 @@ void watcher_send(struct watcher *w, const struct events *e, const uint32_t *at,
 void watcher_done(struct watcher *w, int64_t next);
 void watcher_compacted(struct watcher *w, int64_t compacted);
 void watcher_remove(struct watcher *w);
-/* The watch thread has finished with it. */
+/* The watch worker has finished with it. */
 void watcher_release(struct watcher *w);
