@@ -344,9 +344,13 @@ static void list_closed(void *arg)
 {
 	struct lister *l = arg;
 	struct call *c = l->c;
+	bool started = l->started;
 
 	lister_free(l);
-	response_end(c->sink);
+	if (started)
+		response_end(c->sink);
+	else
+		response_abort(c->sink);
 }
 
 /* Sends what has been written. True when the sink wants us to wait. */

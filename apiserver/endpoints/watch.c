@@ -340,7 +340,7 @@ static void start(struct call *c, void *arg)
 	int64_t floor;
 
 	if (c->sink->closed) {
-		response_end(c->sink);
+		response_abort(c->sink); /* nothing was begun */
 		return;
 	}
 	if (w->initial) {
