@@ -261,8 +261,23 @@ struct call *call_new(struct pipeline *p, struct request *req, struct response_s
 	return c;
 }
 
+/* What no key of the store may be made of. */
+static const struct status *bad_name(const struct call *c)
+{
+	const char *name = c->req->name, *why = NULL;
+
+	if (strcmp(name, ".") == 0 || strcmp(name, "..") == 0)
+		why = arena_printf(c->a, "may not be '%s'", name);
+	else if (strchr(name, '%'))
+		why = "may not contain '%'";
+	return why ? status_bad_request(c->a, "Name parameter invalid: \"%s\": %s", name, why)
+	           : NULL;
+}
+
 static void dispatch_resource(struct call *c)
 {
+	const struct status *s;
+
 	struct request *req = c->req;
 
 	call_init(c, req->info);
@@ -273,6 +288,11 @@ static void dispatch_resource(struct call *c)
 	}
 	if (req->fault) {
 		call_refuse(c, req->fault);
+		return;
+	}
+	s = bad_name(c);
+	if (s) {
+		call_refuse(c, s);
 		return;
 	}
 	if (req->accept.as == AS_TABLE && !has_table(c)) {

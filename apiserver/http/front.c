@@ -222,8 +222,23 @@ static const char *decode_path(struct arena *a, struct slice raw)
 	return out;
 }
 
-static bool split_target(struct request *r, struct slice target)
+/* The path and query of a target in absolute form, as proxies send it. */
+static struct slice origin_form(struct slice target)
 {
+	const uint8_t *path;
+	size_t scheme = slice_has_prefix(target, SLICE_LIT("http://"))    ? 7
+	                : slice_has_prefix(target, SLICE_LIT("https://")) ? 8
+	                                                                  : 0;
+
+	if (!scheme)
+		return target;
+	path = memchr(target.data + scheme, '/', target.len - scheme);
+	return path ? slice_skip(target, (size_t)(path - target.data)) : SLICE_LIT("/");
+}
+
+static bool split_target(struct request *r, struct slice whole)
+{
+	struct slice target = origin_form(whole);
 	const uint8_t *mark = memchr(target.data, '?', target.len);
 	struct slice path = {target.data, mark ? (size_t)(mark - target.data) : target.len};
 
@@ -321,7 +336,8 @@ static bool fill_request(struct front_call *c, struct http_exchange *x)
 	if (!split_target(r, x->target))
 		return false;
 	request_info_parse(r);
-	if (r->is_resource)
+	if (r->is_resource &&
+	    r->path[1] != '/') /* rights go by what "//api/v1" names; nobody serves it */
 		r->info = resource_find(r->group, r->version, r->resource, r->subresource);
 	r->fault = negotiate(r, x->body_too_large, c->front->options.max_body_bytes);
 	const struct status *options_fault = request_options_parse(r);

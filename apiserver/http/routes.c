@@ -49,6 +49,11 @@ static bool serve_metrics(void *arg, struct request *req, struct response_sink *
 static bool serve_version(void *arg, struct request *req, struct response_sink *sink)
 {
 	_cleanup_buf_ struct buf body = BUF_INIT;
+
+	if (strcmp(req->method, "GET") != 0) {
+		status_send(status_method_not_allowed(req->arena), req, sink);
+		return true;
+	}
 	const char *arch =
 	    strcmp(((struct http_routes *)arg)->machine, "aarch64") == 0 ? "arm64" : "amd64";
 

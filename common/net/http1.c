@@ -45,7 +45,7 @@ static int on_header_field(http_parser *p, const char *at, size_t len)
 	}
 	/* The parser lets spaces pass, which servers behind a proxy read in different ways. */
 	if (memchr(at, ' ', len)) {
-		x->malformed = true;
+		x->fault = "400 Bad Request";
 		return -1;
 	}
 	if (x->head_in.len + len > c->hl->server->options.max_header_bytes)
@@ -91,13 +91,49 @@ static bool expects_continue(const struct exchange *x)
 	return false;
 }
 
+/* What a Host header may hold (RFC 3986: a host and a port), as Go's server takes it. */
+static bool is_host(struct slice s)
+{
+	for (size_t i = 0; i < s.len; i++) {
+		uint8_t c = s.data[i];
+		bool letter = (c | 0x20) >= 'a' && (c | 0x20) <= 'z';
+
+		if (!letter && !(c >= '0' && c <= '9') && (!c || !strchr("!$%&'()*+,-.:;=[]_~", c)))
+			return false;
+	}
+	return true;
+}
+
+/* What a request must not come with more or less than one of, lest servers on its way differ in
+ * where it goes. NULL: nothing is wrong. */
+static const char *host_fault(const http_parser *p, const struct exchange *x)
+{
+	const struct header_place *host = NULL;
+
+	VEC_FOREACH (&x->fields, f) {
+		if (f->name_len != 4 || memcmp(x->head_in.data + f->name, "host", 4) != 0)
+			continue;
+		if (host)
+			return "400 Bad Request";
+		host = f;
+	}
+	if (!host)
+		return p->http_minor >= 1 && p->method != HTTP_CONNECT
+		           ? "400 Bad Request: missing required Host header"
+		           : NULL;
+	return is_host(slice_of(x->head_in.data + host->value, host->value_len))
+	           ? NULL
+	           : "400 Bad Request: malformed Host header";
+}
+
 static int on_headers_complete(http_parser *p)
 {
 	struct http_connection *c = conn_of(p);
 	struct exchange *x = c->current;
 	const struct http_server_options *o = &c->hl->server->options;
 
-	if (p->http_major != 1)
+	x->fault = p->http_major != 1 ? "505 HTTP Version Not Supported" : host_fault(p, x);
+	if (x->fault)
 		return -1;
 	buf_byte(&x->head_in, 0);
 	snprintf(x->method, sizeof(x->method), "%s", http_method_str((enum http_method)p->method));
@@ -203,18 +239,36 @@ static void keep_for_later(struct http_connection *c, struct slice data)
 		http_conn_read_stop(c);
 }
 
-static void on_parser_error(struct http_connection *c)
+/* Whether what the parser stopped at is a method that it does not know, of a request that is well
+ * formed else, as far as its first line tells. */
+static bool is_odd_method(struct slice rest)
+{
+	const uint8_t *end = memmem(rest.data, rest.len, "\r\n", 2);
+	struct slice line = slice_of(rest.data, end ? (size_t)(end - rest.data) : 0);
+	size_t n = 0;
+
+	while (n < line.len && line.data[n] > ' ' && line.data[n] < 0x7f &&
+	       !strchr("()<>@,;:\\\"/[]?={}", line.data[n]))
+		n++;
+	return n + 1 < line.len && line.data[n] == ' ' && line.data[n + 1] == '/' && line.len > 9 &&
+	       memcmp(line.data + line.len - 9, " HTTP/1.", 8) == 0;
+}
+
+/* `rest`: the input from where the parser stopped. */
+static void on_parser_error(struct http_connection *c, struct slice rest)
 {
 	enum http_errno e = HTTP_PARSER_ERRNO(&c->parser);
-	bool malformed = c->current && c->current->malformed;
 	bool too_large = e == HPE_HEADER_OVERFLOW || e == HPE_CB_url || e == HPE_CB_header_field ||
 	                 e == HPE_CB_header_value;
 
-	if (e == HPE_CB_headers_complete)
-		refuse(c, "505 HTTP Version Not Supported");
+	if (c->current && c->current->fault)
+		refuse(c, c->current->fault);
+	else if (too_large)
+		refuse(c, "431 Request Header Fields Too Large");
+	else if (e == HPE_INVALID_METHOD && is_odd_method(rest))
+		refuse(c, "405 Method Not Allowed");
 	else
-		refuse(c, too_large && !malformed ? "431 Request Header Fields Too Large"
-		                                  : "400 Bad Request");
+		refuse(c, "400 Bad Request");
 }
 
 void http1_input(struct http_connection *c, struct slice data)
@@ -235,7 +289,7 @@ void http1_input(struct http_connection *c, struct slice data)
 			http_parser_pause(&c->parser, 0);
 			dispatch(c);
 		} else if (e != HPE_OK) {
-			on_parser_error(c);
+			on_parser_error(c, data);
 			return;
 		}
 	}

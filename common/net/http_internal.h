@@ -160,7 +160,7 @@ struct exchange {
 	int64_t content_length;
 	bool complete, dispatched, started, ended, chunked, no_body, has_provider, aborted;
 	bool want_writable;
-	bool malformed; /* the parser gave up at a header's name */
+	const char *fault; /* the status line of a refusal; NULL: none */
 };
 
 static inline struct exchange *exchange_of(struct http_exchange *x)

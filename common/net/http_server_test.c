@@ -343,8 +343,38 @@ static void test_limits(void **state)
 	/* A client that never finishes its headers is cut off. */
 	_cleanup_(free_p) char *slow = ask(f, "GET / HTTP/1.1\r\nX", NULL);
 	assert_string_equal(slow, "");
-	_cleanup_(free_p) char *idle = ask(f, "GET /idle HTTP/1.1\r\n\r\n", NULL);
+	_cleanup_(free_p) char *idle = ask(f, "GET /idle HTTP/1.1\r\nHost: x\r\n\r\n", NULL);
 	assert_has(idle, "/idle 0");
+	stop(f);
+}
+
+/* Requests that go no further than the server, and how Go's server answers them. */
+static void test_refusals(void **state)
+{
+	static const struct {
+		const char *request, *answer;
+	} table[] = {
+	    {"GET / HTTP/1.1\r\n\r\n", "400 Bad Request: missing required Host header"},
+	    {"GET / HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n", "400 Bad Request\r\n"},
+	    {"GET / HTTP/1.1\r\nHost: a b\r\n\r\n", "400 Bad Request: malformed Host header"},
+	    {"GET / HTTP/1.1\r\nHost: a/b\r\n\r\n", "400 Bad Request: malformed Host header"},
+	    {"GET / HTTP/1.1\r\nHost: [::1]:80\r\nConnection: close\r\n\r\n", "200 OK"},
+	    {"GET / HTTP/1.1\r\nHost:\r\nConnection: close\r\n\r\n", "200 OK"},
+	    {"GET / HTTP/1.0\r\n\r\n", "200 OK"},
+	    {"GET / HTTP/3.0\r\nHost: a\r\n\r\n", "505 HTTP Version Not Supported"},
+	    {"FOO / HTTP/1.1\r\nHost: a\r\n\r\n", "405 Method Not Allowed"},
+	    {"get / HTTP/1.1\r\nHost: a\r\n\r\n", "405 Method Not Allowed"},
+	    {"FO(O / HTTP/1.1\r\nHost: a\r\n\r\n", "400 Bad Request\r\n"},
+	    {"FOO x HTTP/1.1\r\nHost: a\r\n\r\n", "400 Bad Request\r\n"},
+	    {"FOO /\r\n\r\n", "400 Bad Request\r\n"},
+	    {"GET / HTTP/1.1\r\nHost: a\r\nA b: c\r\n\r\n", "400 Bad Request\r\n"},
+	};
+	struct fixture *f = start(false, NULL);
+
+	for (size_t i = 0; i < ARRAY_LEN(table); i++) {
+		_cleanup_(free_p) char *answer = ask(f, table[i].request, NULL);
+		assert_has(answer, table[i].answer);
+	}
 	stop(f);
 }
 
@@ -553,6 +583,7 @@ int main(void)
 	    cmocka_unit_test(test_http1_continue),
 	    cmocka_unit_test(test_client_goes_away),
 	    cmocka_unit_test(test_limits),
+	    cmocka_unit_test(test_refusals),
 	    cmocka_unit_test(test_back_pressure),
 	    cmocka_unit_test(test_http2_answers),
 	    cmocka_unit_test(test_http2_refuses_endless_body),
