@@ -3,6 +3,7 @@
 #include "common/base/log.h"
 #include "raftstore/mvcc/lease.h"
 #include "raftstore/mvcc/txn.h"
+#include "raftstore/server/auth.h"
 #include "raftstore/server/pb_out.h"
 #include "raftstore/server/reply.h"
 
@@ -23,6 +24,7 @@ void applier_deinit(struct applier *ap)
 	arena_deinit(&ap->arena);
 	events_deinit(&ap->events);
 	vec_deinit(&ap->leases);
+	auth_applier_deinit(ap);
 }
 
 int applier_open(struct applier *ap, struct kv_txn *kv)
@@ -33,6 +35,8 @@ int applier_open(struct applier *ap, struct kv_txn *kv)
 	events_clear(&ap->events);
 	vec_clear(&ap->leases);
 	ap->compacted = false;
+	if (!r)
+		r = auth_applier_open(ap);
 	return r ? r : alarms_read(kv, &ap->alarms);
 }
 
@@ -333,38 +337,38 @@ static int apply_alarm(struct applier *ap, const Etcdserverpb__AlarmRequest *q, 
 	return r ? r : alarms_read(ap->mvcc.kv, &ap->alarms);
 }
 
-int apply(struct applier *ap, enum command_kind kind, const ProtobufCMessage *m, struct buf *out)
+static int apply_kind(struct applier *ap, enum command_kind kind, const ProtobufCMessage *m,
+                      struct buf *out)
 {
-	int r = 0;
-	mvcc_begin(&ap->mvcc);
 	switch (kind) {
 	case COMMAND_PUT:
-		r = apply_put(ap, (const void *)m, out);
-		break;
+		return apply_put(ap, (const void *)m, out);
 	case COMMAND_DELETE:
-		r = delete_range(ap, (const void *)m, out);
-		break;
+		return delete_range(ap, (const void *)m, out);
 	case COMMAND_TXN:
-		r = apply_txn(ap, (const void *)m, out);
-		break;
+		return apply_txn(ap, (const void *)m, out);
 	case COMMAND_COMPACT:
-		r = apply_compact(ap, (const void *)m);
-		break;
+		return apply_compact(ap, (const void *)m);
 	case COMMAND_LEASE_GRANT:
-		r = apply_grant(ap, (const void *)m, out);
-		break;
+		return apply_grant(ap, (const void *)m, out);
 	case COMMAND_LEASE_REVOKE:
-		r = apply_revoke(ap, (const void *)m);
-		break;
+		return apply_revoke(ap, (const void *)m);
 	case COMMAND_LEASE_CHECKPOINT:
-		r = apply_checkpoint(ap, (const void *)m);
-		break;
+		return apply_checkpoint(ap, (const void *)m);
 	case COMMAND_ALARM:
-		r = apply_alarm(ap, (const void *)m, out);
-		break;
-	case COMMANDS:
-		return -ERR_CORRUPT;
+		return apply_alarm(ap, (const void *)m, out);
+	default:
+		return auth_apply(ap, kind, m);
 	}
+}
+
+int apply(struct applier *ap, enum command_kind kind, const struct identity *who,
+          const ProtobufCMessage *m, struct buf *out)
+{
+	mvcc_begin(&ap->mvcc);
+	int r = auth_check_command(ap, kind, who, m);
+	if (!r)
+		r = apply_kind(ap, kind, m, out);
 	out_header(out, ap->server, mvcc_end(&ap->mvcc));
 	arena_reset(&ap->arena);
 	return r;

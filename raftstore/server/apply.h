@@ -4,6 +4,7 @@
  *
  * Everything here depends on the command and the tables alone, so that members agree; what is a
  * member's own (quota, disk) is decided before a command enters the log. */
+#include "raftstore/auth/tokens.h"
 #include "raftstore/server/events.h"
 #include "raftstore/server/server.h"
 
@@ -13,13 +14,22 @@ struct lease_note {
 	bool gone;
 };
 
+/* A token that stands for a user from now on. */
+struct token_note {
+	uint8_t hash[TOKEN_HASH_BYTES];
+	struct blob *user;
+	uint64_t stamp;
+};
+
 struct applier {
 	struct server *server;
 	struct mvcc mvcc;
 	struct arena arena; /* of one command */
 	struct events events;
 	VEC(struct lease_note) leases;
-	unsigned alarms; /* as s->alarms will be */
+	VEC(struct token_note) tokens;
+	struct auth_view *auth; /* as the transaction has it */
+	unsigned alarms;        /* as s->alarms will be */
 	bool compacted;
 };
 
@@ -29,7 +39,8 @@ void applier_deinit(struct applier *ap);
 int applier_open(struct applier *ap, struct kv_txn *kv);
 /* 0 and the answer appended to out, an outcome (nothing was changed), or -ERR_x: the whole
  * transaction must be abandoned. */
-int apply(struct applier *ap, enum command_kind kind, const ProtobufCMessage *m, struct buf *out);
+int apply(struct applier *ap, enum command_kind kind, const struct identity *who,
+          const ProtobufCMessage *m, struct buf *out);
 
 /* Alarms as bits, out of the tables. */
 int alarms_read(struct kv_txn *kv, unsigned *ret);

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include "raftstore/server/auth.h"
 #include "raftstore/server/pb_out.h"
 #include "raftstore/server/server.h"
 
@@ -15,6 +16,8 @@ static void on_member_list(struct rpc_call *call, struct slice message, void *ar
 {
 	struct server *s = arg;
 	_cleanup_buf_ struct buf b = BUF_INIT;
+	if (auth_refuses(s, call, AUTH_KNOWN))
+		return;
 	out_header(&b, s, s->revision);
 	size_t at = out_begin(&b, 2);
 	out_number(&b, 1, (int64_t)s->member_id);
@@ -27,6 +30,8 @@ static void on_member_list(struct rpc_call *call, struct slice message, void *ar
 
 static void on_change(struct rpc_call *call, struct slice message, void *arg)
 {
+	if (auth_refuses(arg, call, AUTH_ADMIN))
+		return;
 	rpc_call_fail(call, RPC_UNIMPLEMENTED,
 	              "etcdserver: members cannot be changed while the cluster runs", NULL, 0);
 }

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "common/base/log.h"
 #include "raftstore/mvcc/txn.h"
+#include "raftstore/server/auth.h"
 #include "raftstore/server/node.h"
 #include "raftstore/server/pb_out.h"
 #include "raftstore/server/quota.h"
@@ -31,6 +32,7 @@ struct read_call {
 	struct arena arena;
 	const Etcdserverpb__RangeRequest *range;
 	const Etcdserverpb__TxnRequest *txn;
+	struct identity who; /* in the arena */
 };
 
 static void read_free(struct read_call *rc)
@@ -75,6 +77,16 @@ static int read_txn(struct mvcc *m, const Etcdserverpb__TxnRequest *t, struct ar
 	                    a, budget, out);
 }
 
+/* After the transaction has begun (auth.h). */
+static int read_permitted(const struct read_call *rc, struct kv_txn *kv)
+{
+	if (!rc->server->auth_on)
+		return 0;
+	_cleanup_(auth_view_unref_p) struct auth_view *v = auth_now(rc->server);
+	return rc->txn ? auth_check_txn(v, &rc->who, kv, rc->txn)
+	               : auth_check_range(v, &rc->who, rc->range);
+}
+
 static int read_store(struct read_call *rc, struct range_budget *budget, struct buf *out)
 {
 	struct kv_txn *kv;
@@ -82,7 +94,9 @@ static int read_store(struct read_call *rc, struct range_budget *budget, struct 
 	if (r)
 		return r;
 	_cleanup_mvcc_ struct mvcc m = {0};
-	r = mvcc_open(&m, kv);
+	r = read_permitted(rc, kv);
+	if (!r)
+		r = mvcc_open(&m, kv);
 	if (!r) {
 		out_header(out, rc->server, m.revision);
 		if (rc->txn)
@@ -147,6 +161,8 @@ static void on_range(struct rpc_call *call, struct slice message, void *arg)
 	rc->range = (const void *)message_decode(&etcdserverpb__range_request__descriptor, message,
 	                                         &rc->arena);
 	int r = rc->range ? check_range(rc->range) : OUTCOME_BAD_MESSAGE;
+	if (!r)
+		r = auth_identify(s, call, &rc->arena, &rc->who);
 	if (r)
 		read_answer(rc, r, NULL);
 	else if (rc->range->serializable)
@@ -168,6 +184,11 @@ static struct request *write_new(struct server *s, struct rpc_call *call, struct
 	q->message = message_decode(desc, message, &q->arena);
 	if (!q->message) {
 		request_fail(q, OUTCOME_BAD_MESSAGE);
+		return NULL;
+	}
+	int r = request_identify(s, q);
+	if (r) {
+		request_fail(q, r);
 		return NULL;
 	}
 	request_set_command(q, message);
@@ -247,6 +268,7 @@ static void on_txn(struct rpc_call *call, struct slice message, void *arg)
 		rc->arena = q->arena;
 		arena_init(&q->arena);
 		rc->txn = t;
+		rc->who = q->who;
 		q->call = NULL;
 		request_free(q);
 		node_read(s->node, read_now, rc);

@@ -2,6 +2,7 @@
 #include "common/base/rng.h"
 #include "proto/etcd_rpc.pb-c.h"
 #include "raftstore/mvcc/lease.h"
+#include "raftstore/server/auth.h"
 #include "raftstore/server/lessor.h"
 #include "raftstore/server/node.h"
 #include "raftstore/server/pb_out.h"
@@ -26,6 +27,8 @@ static void on_grant(struct rpc_call *call, struct slice message, void *arg)
 	Etcdserverpb__LeaseGrantRequest *g = (void *)q->message;
 	int r = !g ? OUTCOME_BAD_MESSAGE
 	           : (g->ttl > ttl_max_s ? OUTCOME_LEASE_TTL_TOO_LARGE : quota_check(s, 0));
+	if (!r)
+		r = request_identify(s, q);
 	if (r) {
 		request_fail(q, r);
 		return;
@@ -45,8 +48,9 @@ static void on_revoke(struct rpc_call *call, struct slice message, void *arg)
 	struct request *q = request_new(call, COMMAND_LEASE_REVOKE);
 	q->message =
 	    message_decode(&etcdserverpb__lease_revoke_request__descriptor, message, &q->arena);
-	if (!q->message) {
-		request_fail(q, OUTCOME_BAD_MESSAGE);
+	int r = q->message ? request_identify(s, q) : OUTCOME_BAD_MESSAGE;
+	if (r) {
+		request_fail(q, r);
 		return;
 	}
 	request_pack_command(q);
@@ -70,7 +74,11 @@ static void keep_alive_message(struct rpc_call *call, struct slice message, void
 	arena_init(&arena);
 	const Etcdserverpb__LeaseKeepAliveRequest *q = (const void *)message_decode(
 	    &etcdserverpb__lease_keep_alive_request__descriptor, message, &arena);
-	int outcome = !q ? OUTCOME_BAD_MESSAGE : !node_is_leader(s->node) ? OUTCOME_NOT_LEADER : 0;
+	int denied = auth_check_call(s, call, AUTH_KNOWN);
+	int outcome = !q                         ? OUTCOME_BAD_MESSAGE
+	              : denied                   ? denied
+	              : !node_is_leader(s->node) ? OUTCOME_NOT_LEADER
+	                                         : 0;
 	if (!outcome) {
 		_cleanup_buf_ struct buf b = BUF_INIT;
 		out_header(&b, s, s->revision);
@@ -147,7 +155,7 @@ static void on_time_to_live(struct rpc_call *call, struct slice message, void *a
 	arena_init(&arena);
 	const Etcdserverpb__LeaseTimeToLiveRequest *q = (const void *)message_decode(
 	    &etcdserverpb__lease_time_to_live_request__descriptor, message, &arena);
-	int r = q ? 0 : OUTCOME_BAD_MESSAGE;
+	int r = !q ? OUTCOME_BAD_MESSAGE : auth_check_read_lease(s, call, q->keys ? q->id : 0);
 	_cleanup_buf_ struct buf b = BUF_INIT;
 	if (!r) {
 		int64_t granted = 0, left = -1;
@@ -170,6 +178,8 @@ static void on_leases(struct rpc_call *call, struct slice message, void *arg)
 {
 	struct server *s = arg;
 	struct kv_txn *kv;
+	if (auth_refuses(s, call, AUTH_KNOWN))
+		return;
 	_cleanup_buf_ struct buf b = BUF_INIT;
 	int r = store_begin(s->store, false, &kv);
 	if (!r) {

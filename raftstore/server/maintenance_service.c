@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "proto/etcd_rpc.pb-c.h"
 #include "raftstore/server/apply.h"
+#include "raftstore/server/auth.h"
 #include "raftstore/server/etcd_export.h"
 #include "raftstore/server/node.h"
 #include "raftstore/server/pb_out.h"
@@ -86,11 +87,18 @@ static void on_status(struct rpc_call *call, struct slice message, void *arg)
 static void on_alarm(struct rpc_call *call, struct slice message, void *arg)
 {
 	struct server *s = arg;
+	if (auth_refuses(s, call, AUTH_KNOWN))
+		return;
 	struct request *q = request_new(call, COMMAND_ALARM);
 	q->message = message_decode(&etcdserverpb__alarm_request__descriptor, message, &q->arena);
 	Etcdserverpb__AlarmRequest *m = (void *)q->message;
 	if (!m) {
 		request_fail(q, OUTCOME_BAD_MESSAGE);
+		return;
+	}
+	int refused = request_identify(s, q);
+	if (refused) {
+		request_fail(q, refused);
 		return;
 	}
 	if (m->action != ETCDSERVERPB__ALARM_REQUEST__ALARM_ACTION__GET) {
@@ -159,12 +167,15 @@ static void hash_start(struct server *s, struct rpc_call *call, int64_t revision
 
 static void on_hash(struct rpc_call *call, struct slice message, void *arg)
 {
-	hash_start(arg, call, 0, false);
+	if (!auth_refuses(arg, call, AUTH_ADMIN))
+		hash_start(arg, call, 0, false);
 }
 
 static void on_hash_kv(struct rpc_call *call, struct slice message, void *arg)
 {
 	struct arena arena;
+	if (auth_refuses(arg, call, AUTH_ADMIN))
+		return;
 	arena_init(&arena);
 	const Etcdserverpb__HashKVRequest *q = (const void *)message_decode(
 	    &etcdserverpb__hash_kvrequest__descriptor, message, &arena);
@@ -178,12 +189,15 @@ static void on_hash_kv(struct rpc_call *call, struct slice message, void *arg)
 static void on_defragment(struct rpc_call *call, struct slice message, void *arg)
 {
 	struct server *s = arg;
-	storage_defragment(s->storage, call);
+	if (!auth_refuses(s, call, AUTH_ADMIN))
+		storage_defragment(s->storage, call);
 }
 
 static void on_move_leader(struct rpc_call *call, struct slice message, void *arg)
 {
 	struct server *s = arg;
+	if (auth_refuses(s, call, AUTH_ADMIN))
+		return;
 	call_fail(call, node_is_leader(s->node) ? OUTCOME_BAD_TRANSFEREE : OUTCOME_NOT_LEADER);
 }
 

@@ -325,8 +325,8 @@ static void on_sweep(void *arg)
 	/* A request that is given up stays in its place: its entry may be committed yet. */
 	uint64_t now_ns = clock_mono_ns();
 	VEC_FOREACH (&n->pending, q) {
-		if ((*q)->call && now_ns - (*q)->started_ns > REQUEST_TIMEOUT_MS * 1000000ull)
-			call_fail(TAKE((*q)->call), OUTCOME_TIMEOUT);
+		if (now_ns - (*q)->started_ns > REQUEST_TIMEOUT_MS * 1000000ull)
+			request_give_up(*q, OUTCOME_TIMEOUT);
 	}
 	loop_timer_start(&n->sweep, 1000);
 }

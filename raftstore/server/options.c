@@ -24,6 +24,9 @@ struct flag_group *server_flags(struct server_options *o, size_t *ret_n)
 	    .heartbeat_ms = 100,
 	    .election_ms = 1000,
 	    .progress_notify_ms = 600000,
+	    .auth_token = "simple",
+	    .auth_token_ttl_s = 300,
+	    .bcrypt_cost = 10,
 	    .auto_compaction_mode = "periodic",
 	    .auto_compaction_retention = "0",
 	    .log_level = "info",
@@ -68,6 +71,12 @@ struct flag_group *server_flags(struct server_options *o, size_t *ret_n)
 	             "How many applied entries of the log are kept for slow members."),
 	    FLAG_INT("heartbeat-interval", &o->heartbeat_ms, "Heartbeat interval in ms."),
 	    FLAG_INT("election-timeout", &o->election_ms, "Election timeout in ms."),
+	    FLAG_STR("auth-token", &o->auth_token,
+	             "\"simple\", or \"jwt,sign-method=RS256,priv-key=FILE,pub-key=FILE,ttl=5m\"."),
+	    FLAG_INT("auth-token-ttl", &o->auth_token_ttl_s,
+	             "Seconds after its last use that a simple token is valid."),
+	    FLAG_INT("bcrypt-cost", &o->bcrypt_cost,
+	             "Strength of the hashes of passwords, from 4 to 31."),
 	    FLAG_STR("auto-compaction-mode", &o->auto_compaction_mode,
 	             "\"periodic\" or \"revision\"."),
 	    FLAG_STR("auto-compaction-retention", &o->auto_compaction_retention,
@@ -255,6 +264,11 @@ int server_options_finish(struct server_options *o, struct arena *a, struct err 
 		               "--election-timeout[%lldms] should be at least as 5 times as "
 		               "--heartbeat-interval[%lldms]",
 		               (long long)o->election_ms, (long long)o->heartbeat_ms);
+	if (o->auth_token_ttl_s <= 0)
+		return err_set(err, ERR_INVALID, "--auth-token-ttl must be positive");
+	/* As etcd does it: a cost that bcrypt does not have is the usual one. */
+	if (o->bcrypt_cost < 4 || o->bcrypt_cost > 31)
+		o->bcrypt_cost = 10;
 	int r = set_log(o, err);
 	if (!r)
 		r = parse_retention(o, err);

@@ -13,6 +13,8 @@ struct server_options {
 	bool client_cert_auth, peer_client_cert_auth;
 	int64_t quota_bytes, max_request_bytes, max_txn_ops, snapshot_count;
 	int64_t heartbeat_ms, election_ms, progress_notify_ms, progress_notify_old_ms;
+	const char *auth_token;
+	int64_t auth_token_ttl_s, bcrypt_cost;
 	const char *auto_compaction_mode, *auto_compaction_retention;
 	const char *log_level, *logger, *log_format;
 	bool unsafe_no_fsync;

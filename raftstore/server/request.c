@@ -3,6 +3,8 @@
 #include "common/base/clock.h"
 #include "proto/etcd_rpc.pb-c.h"
 #include "proto/pb_decode.h"
+#include "proto/raftstore.pb-c.h"
+#include "raftstore/mvcc/record.h"
 
 static const ProtobufCMessageDescriptor *const descriptors[COMMANDS] = {
     [COMMAND_PUT] = &etcdserverpb__put_request__descriptor,
@@ -13,6 +15,19 @@ static const ProtobufCMessageDescriptor *const descriptors[COMMANDS] = {
     [COMMAND_LEASE_REVOKE] = &etcdserverpb__lease_revoke_request__descriptor,
     [COMMAND_LEASE_CHECKPOINT] = &etcdserverpb__lease_checkpoint_request__descriptor,
     [COMMAND_ALARM] = &etcdserverpb__alarm_request__descriptor,
+    [COMMAND_AUTH_ENABLE] = &etcdserverpb__auth_enable_request__descriptor,
+    [COMMAND_AUTH_DISABLE] = &etcdserverpb__auth_disable_request__descriptor,
+    [COMMAND_AUTHENTICATED] = &raftstorepb__authenticated__descriptor,
+    [COMMAND_USER_ADD] = &etcdserverpb__auth_user_add_request__descriptor,
+    [COMMAND_USER_DELETE] = &etcdserverpb__auth_user_delete_request__descriptor,
+    [COMMAND_USER_CHANGE_PASSWORD] = &etcdserverpb__auth_user_change_password_request__descriptor,
+    [COMMAND_USER_GRANT_ROLE] = &etcdserverpb__auth_user_grant_role_request__descriptor,
+    [COMMAND_USER_REVOKE_ROLE] = &etcdserverpb__auth_user_revoke_role_request__descriptor,
+    [COMMAND_ROLE_ADD] = &etcdserverpb__auth_role_add_request__descriptor,
+    [COMMAND_ROLE_DELETE] = &etcdserverpb__auth_role_delete_request__descriptor,
+    [COMMAND_ROLE_GRANT_PERMISSION] = &etcdserverpb__auth_role_grant_permission_request__descriptor,
+    [COMMAND_ROLE_REVOKE_PERMISSION] =
+        &etcdserverpb__auth_role_revoke_permission_request__descriptor,
 };
 
 struct request *request_new(struct rpc_call *call, enum command_kind kind)
@@ -22,6 +37,7 @@ struct request *request_new(struct rpc_call *call, enum command_kind kind)
 		abort();
 	q->call = call;
 	q->kind = kind;
+	q->who.system = !call;
 	q->started_ns = clock_mono_ns();
 	arena_init(&q->arena);
 	return q;
@@ -43,15 +59,31 @@ void call_fail(struct rpc_call *call, int outcome)
 
 void request_reply(struct request *q, struct slice message)
 {
+	_cleanup_buf_ struct buf all = BUF_INIT;
+	if (q->append.len) {
+		buf_slice(&all, message);
+		buf_slice(&all, q->append);
+		message = buf_view(&all);
+	}
 	if (q->call)
 		rpc_call_reply(q->call, message);
+	if (q->done)
+		q->done(q->done_arg, 0, message);
 	request_free(q);
+}
+
+void request_give_up(struct request *q, int outcome)
+{
+	void (*done)(void *arg, int outcome, struct slice answer) = TAKE(q->done);
+	if (q->call)
+		call_fail(TAKE(q->call), outcome);
+	if (done)
+		done(q->done_arg, outcome, SLICE_EMPTY);
 }
 
 void request_fail(struct request *q, int outcome)
 {
-	if (q->call)
-		call_fail(q->call, outcome);
+	request_give_up(q, outcome);
 	request_free(q);
 }
 
@@ -64,32 +96,69 @@ ProtobufCMessage *message_decode(const ProtobufCMessageDescriptor *desc, struct 
 	return protobuf_c_message_unpack(desc, &allocator, in.len, in.data);
 }
 
+enum { WHO_BYTES = 12 };
+
+/* Makes the command with room for the message; returns where that goes. */
+static uint8_t *command_begin(struct request *q, size_t message_len)
+{
+	bool known = q->who.revision > 0;
+	size_t who = known ? WHO_BYTES + q->who.user.len : 0;
+	q->command = blob_new(COMMAND_HEAD_BYTES + who + message_len);
+	uint8_t *p = q->command->data;
+	*p++ = COMMAND_VERSION;
+	*p++ = (uint8_t)((unsigned)q->kind | (q->who.system ? COMMAND_SYSTEM : 0u) |
+	                 (known ? COMMAND_KNOWN : 0u));
+	if (!known)
+		return p;
+	put_be64(p, q->who.revision);
+	put_be32(p + 8, (uint32_t)q->who.user.len);
+	if (q->who.user.len)
+		memcpy(p + WHO_BYTES, q->who.user.data, q->who.user.len);
+	return p + who;
+}
+
 void request_set_command(struct request *q, struct slice message)
 {
-	q->command = blob_new(COMMAND_HEAD_BYTES + message.len);
-	q->command->data[0] = COMMAND_VERSION;
-	q->command->data[1] = (uint8_t)q->kind;
+	uint8_t *p = command_begin(q, message.len);
 	if (message.len)
-		memcpy(q->command->data + COMMAND_HEAD_BYTES, message.data, message.len);
+		memcpy(p, message.data, message.len);
 }
 
 void request_pack_command(struct request *q)
 {
-	q->command = blob_new(COMMAND_HEAD_BYTES + protobuf_c_message_get_packed_size(q->message));
-	q->command->data[0] = COMMAND_VERSION;
-	q->command->data[1] = (uint8_t)q->kind;
-	protobuf_c_message_pack(q->message, q->command->data + COMMAND_HEAD_BYTES);
+	size_t n = protobuf_c_message_get_packed_size(q->message);
+	protobuf_c_message_pack(q->message, command_begin(q, n));
 }
 
-ProtobufCMessage *command_decode(struct slice command, struct arena *a, enum command_kind *kind)
+/* Takes who asks off the front of a command. */
+static bool who_decode(struct slice *in, struct identity *ret)
+{
+	if (in->len < WHO_BYTES)
+		return false;
+	ret->revision = get_be64(in->data);
+	size_t n = get_be32(in->data + 8);
+	*in = slice_skip(*in, WHO_BYTES);
+	if (n > in->len)
+		return false;
+	ret->user = slice_of(in->data, n);
+	*in = slice_skip(*in, n);
+	return true;
+}
+
+ProtobufCMessage *command_decode(struct slice command, struct arena *a, enum command_kind *kind,
+                                 struct identity *who)
 {
 	if (command.len < COMMAND_HEAD_BYTES || command.data[0] != COMMAND_VERSION)
 		return NULL;
-	unsigned k = command.data[1];
-	if (!k || k >= COMMANDS)
+	unsigned flags = command.data[1], k = flags & COMMAND_KIND_MASK;
+	if (k >= COMMANDS || !descriptors[k])
+		return NULL;
+	command = slice_skip(command, COMMAND_HEAD_BYTES);
+	*who = (struct identity){.system = flags & COMMAND_SYSTEM};
+	if (flags & COMMAND_KNOWN && !who_decode(&command, who))
 		return NULL;
 	*kind = (enum command_kind)k;
-	return message_decode(descriptors[k], slice_skip(command, COMMAND_HEAD_BYTES), a);
+	return message_decode(descriptors[k], command, a);
 }
 
 void call_reply_message(struct rpc_call *call, const ProtobufCMessage *m)

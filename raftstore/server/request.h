@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
 /* A command on its way: decoded and checked on the queue's thread, proposed by the loop, applied
- * by the storage thread, which answers. In the log a command is: version(1) kind(1) message. */
+ * by the storage thread, which answers. In the log a command is: version(1) kind(1) message; a kind
+ * with COMMAND_KNOWN is followed by who asks: auth revision(8) length(4) user. */
 #include <protobuf-c/protobuf-c.h>
 #include "common/base/arena.h"
 #include "common/net/rpc_server.h"
+#include "raftstore/auth/auth.h"
 #include "raftstore/mvcc/outcome.h"
 
 enum command_kind {
@@ -16,7 +18,25 @@ enum command_kind {
 	COMMAND_LEASE_REVOKE,
 	COMMAND_LEASE_CHECKPOINT,
 	COMMAND_ALARM,
+
+	COMMAND_AUTH_ENABLE = 32,
+	COMMAND_AUTH_DISABLE,
+	COMMAND_AUTHENTICATED, /* raftstorepb.Authenticated */
+	COMMAND_USER_ADD,
+	COMMAND_USER_DELETE,
+	COMMAND_USER_CHANGE_PASSWORD,
+	COMMAND_USER_GRANT_ROLE,
+	COMMAND_USER_REVOKE_ROLE,
+	COMMAND_ROLE_ADD,
+	COMMAND_ROLE_DELETE,
+	COMMAND_ROLE_GRANT_PERMISSION,
+	COMMAND_ROLE_REVOKE_PERMISSION,
 	COMMANDS,
+
+	/* Flags beside the kind. */
+	COMMAND_SYSTEM = 0x40, /* no user's: the system itself asks */
+	COMMAND_KNOWN = 0x80,
+	COMMAND_KIND_MASK = 0x3f,
 };
 
 enum { COMMAND_VERSION = 1, COMMAND_HEAD_BYTES = 2 };
@@ -31,10 +51,18 @@ struct request {
 	uint64_t index, term; /* once proposed */
 	uint64_t started_ns;
 	int64_t wait_compacted; /* answer when compaction has erased up to here */
+	struct identity who;    /* in the arena */
+	struct slice append;    /* in the arena: behind the answer */
+	/* Told instead of a call, once, on any thread. */
+	void (*done)(void *arg, int outcome, struct slice answer);
+	void *done_arg;
 };
 
+/* Without a call the request is the system's own. */
 struct request *request_new(struct rpc_call *call, enum command_kind kind);
 void request_free(struct request *q);
+/* Answers who waits, and keeps the request: what it asks for may happen all the same. */
+void request_give_up(struct request *q, int outcome);
 /* Ends the call (when there is one) and frees the request. */
 void request_reply(struct request *q, struct slice message);
 void request_fail(struct request *q, int outcome);
@@ -46,8 +74,9 @@ ProtobufCMessage *message_decode(const ProtobufCMessageDescriptor *desc, struct 
 /* Makes the command of bytes, or of the message. */
 void request_set_command(struct request *q, struct slice message);
 void request_pack_command(struct request *q);
-/* The message of a command out of the log; NULL: malformed. */
-ProtobufCMessage *command_decode(struct slice command, struct arena *a, enum command_kind *kind);
+/* The message of a command out of the log, and who asks (borrowed); NULL: malformed. */
+ProtobufCMessage *command_decode(struct slice command, struct arena *a, enum command_kind *kind,
+                                 struct identity *who);
 
 /* Sends a protobuf-c message as the answer. */
 void call_reply_message(struct rpc_call *call, const ProtobufCMessage *m);

@@ -9,6 +9,7 @@
 #include <unistd.h>
 #include "common/base/log.h"
 #include "raftstore/server/apply.h"
+#include "raftstore/server/auth.h"
 #include "raftstore/server/compactor.h"
 #include "raftstore/server/front.h"
 #include "raftstore/server/lessor.h"
@@ -185,7 +186,9 @@ int server_start(struct server *s, struct daemon *d, const struct server_options
 		r = open_store(s, err);
 	if (r)
 		return r;
-	r = watch_hub_start(s, err);
+	r = auth_start(s, err);
+	if (!r)
+		r = watch_hub_start(s, err);
 	if (!r)
 		r = lessor_start(s, err);
 	stats_start(s);
@@ -230,6 +233,7 @@ void server_deinit(struct server *s)
 	front_free(s);
 	if (s->rpc)
 		rpc_server_free(s->rpc);
+	auth_stop(s);
 	store_close(s->store);
 	stats_stop(s);
 	if (s->lock_fd >= 0)

@@ -23,6 +23,7 @@ struct lessor;
 struct compactor;
 struct front;
 struct stats;
+struct auth;
 
 #define RAFTSTORE_ETCD_VERSION "3.6.0"
 
@@ -38,6 +39,7 @@ struct server {
 	struct compactor *compactor; /* NULL: off */
 	struct front *front;
 	struct stats *stats;
+	struct auth *auth;
 	struct worker sync_worker, read_worker;
 	struct rpc_server *rpc;
 	uint64_t cluster_id, member_id;
@@ -45,6 +47,8 @@ struct server {
 	atomic_uint_fast64_t term, leader, commit, applied, last_index;
 	atomic_int_fast64_t revision;
 	atomic_uint alarms; /* a bit an enum AlarmType */
+	atomic_bool auth_on;
+	atomic_uint password_calls; /* that wait for a worker */
 	atomic_bool stopping;
 	bool serving;   /* the loop's */
 	unsigned stops; /* servers that have not stopped; the loop's */

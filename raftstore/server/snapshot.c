@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <openssl/evp.h>
 #include <unistd.h>
+#include "raftstore/server/auth.h"
 #include "raftstore/server/etcd_export.h"
 #include "raftstore/server/pb_out.h"
 
@@ -159,6 +160,8 @@ static const struct rpc_call_ops snapshot_ops = {
 
 void on_snapshot(struct rpc_call *call, struct slice message, void *arg)
 {
+	if (auth_refuses(arg, call, AUTH_ADMIN))
+		return;
 	struct snapshot *sn = calloc(1, sizeof(*sn));
 	if (!sn)
 		abort();

@@ -3,6 +3,7 @@
 #include "common/base/clock.h"
 #include "common/base/log.h"
 #include "raftstore/server/apply.h"
+#include "raftstore/server/auth.h"
 #include "raftstore/server/lessor.h"
 #include "raftstore/server/node.h"
 #include "raftstore/server/pb_out.h"
@@ -107,13 +108,14 @@ static int apply_item(struct storage *st, struct item *i)
 	struct request *q = i->request;
 	enum command_kind kind = q ? q->kind : COMMANDS;
 	ProtobufCMessage *m = q ? q->message : NULL;
+	struct identity who = q ? q->who : (struct identity){0};
 	struct arena arena;
 	arena_init(&arena);
 	if (!m)
-		m = command_decode(blob_view(i->entry.data), &arena, &kind);
+		m = command_decode(blob_view(i->entry.data), &arena, &kind, &who);
 	int r = -ERR_CORRUPT;
 	if (m)
-		r = apply(&st->applier, kind, m, &st->answers);
+		r = apply(&st->applier, kind, &who, m, &st->answers);
 	arena_deinit(&arena);
 	if (r < 0)
 		return r;
@@ -235,7 +237,8 @@ static void batch_run(struct storage *st)
 	st->batches++;
 	st->entries += st->batch.n;
 	st->n_events += ap->events.list.n;
-	/* Leases and events first: whoever has got an answer must meet their effects. */
+	/* Rights, leases and events first: whoever has got an answer must meet their effects. */
+	auth_publish(ap);
 	lessor_note(s, ap->leases.at, ap->leases.n);
 	watch_hub_publish(s->hub, &ap->events, ap->mvcc.revision);
 	VEC_FOREACH (&st->batch, i)

@@ -331,6 +331,19 @@ void watch_stream_create(struct watch_stream *st, const struct watch_create *c)
 	pthread_mutex_unlock(&st->hub->lock);
 }
 
+struct server *watch_stream_server(const struct watch_stream *st)
+{
+	return st->hub->server;
+}
+
+void watch_stream_refuse(struct watch_stream *st, const char *reason)
+{
+	pthread_mutex_lock(&st->hub->lock);
+	if (!st->closed)
+		send_canceled(st, -1, true, 0, reason);
+	pthread_mutex_unlock(&st->hub->lock);
+}
+
 void watch_stream_cancel(struct watch_stream *st, int64_t id)
 {
 	pthread_mutex_lock(&st->hub->lock);

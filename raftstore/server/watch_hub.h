@@ -35,6 +35,9 @@ struct watch_stream *watch_stream_new(struct watch_hub *h, struct rpc_call *call
 bool watch_stream_close(struct watch_stream *st);
 /* After the close, once. */
 void watch_stream_free(struct watch_stream *st);
+struct server *watch_stream_server(const struct watch_stream *st);
+/* A watch is not begun, for that reason. */
+void watch_stream_refuse(struct watch_stream *st, const char *reason);
 /* Each answers on the stream. */
 void watch_stream_create(struct watch_stream *st, const struct watch_create *c);
 void watch_stream_cancel(struct watch_stream *st, int64_t id);

@@ -1,9 +1,42 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "raftstore/mvcc/txn.h"
+#include "raftstore/server/auth.h"
 #include "raftstore/server/watch_hub.h"
 
-static void create(struct watch_stream *st, const Etcdserverpb__WatchCreateRequest *q)
+/* The status codes as Go's gRPC names them: clients look for them in the cancel reason. */
+static const char *code_name(int outcome)
 {
+	switch (outcome_grpc_code(outcome)) {
+	case RPC_UNAUTHENTICATED:
+		return "Unauthenticated";
+	case RPC_PERMISSION_DENIED:
+		return "PermissionDenied";
+	case RPC_INVALID_ARGUMENT:
+		return "InvalidArgument";
+	default:
+		return "Unknown";
+	}
+}
+
+/* No key stands for the least one. */
+static bool may_watch(struct watch_stream *st, struct rpc_call *call, struct server *s,
+                      const Etcdserverpb__WatchCreateRequest *q)
+{
+	struct slice key = q->key.len ? pb_slice(q->key) : slice_of("", 1);
+	int r = auth_check_read(s, call, key, pb_slice(q->range_end));
+	if (!r)
+		return true;
+	_cleanup_buf_ struct buf reason = BUF_INIT;
+	buf_printf(&reason, "rpc error: code = %s desc = %s", code_name(r), outcome_text(r));
+	watch_stream_refuse(st, (char *)reason.data);
+	return false;
+}
+
+static void create(struct watch_stream *st, struct rpc_call *call,
+                   const Etcdserverpb__WatchCreateRequest *q)
+{
+	if (!may_watch(st, call, watch_stream_server(st), q))
+		return;
 	struct watch_create c = {
 	    .key = pb_slice(q->key),
 	    .range_end = pb_slice(q->range_end),
@@ -33,7 +66,7 @@ static void on_message(struct rpc_call *call, struct slice message, void *data)
 			call_fail(call, OUTCOME_BAD_MESSAGE);
 	} else if (q->request_union_case ==
 	           ETCDSERVERPB__WATCH_REQUEST__REQUEST_UNION_CREATE_REQUEST) {
-		create(st, q->create_request);
+		create(st, call, q->create_request);
 	} else if (q->request_union_case ==
 	           ETCDSERVERPB__WATCH_REQUEST__REQUEST_UNION_CANCEL_REQUEST) {
 		watch_stream_cancel(st, q->cancel_request->watch_id);
