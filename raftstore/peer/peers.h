@@ -33,13 +33,14 @@ struct peer_address {
 struct peers_handler {
 	void *arg;
 	void (*message)(void *arg, const struct raft_message *m); /* borrowed */
-	/* A stream to or from this member broke, or an append to it had to be dropped. Told once
-	 * until the member is connected again. */
+	/* A stream to or from this member broke (told once until all are there again), or an append
+	 * to it had to be dropped. */
 	void (*unreachable)(void *arg, uint64_t id);
-	/* May be NULL: both streams to this member are there. */
+	/* May be NULL. All streams to and from this member are there. */
 	void (*reachable)(void *arg, uint64_t id);
-	/* Answered once with peers_answer, now or later, on the loop; `from` is 0 when a process
-	 * asks that is no member yet (peers_ask_url). The body lives until this returns. */
+	/* Answered once with peers_answer, now or later, on the loop; `from` is 0 when anybody asks
+	 * who reaches the listener (peers_ask_url): tell what joining needs, change nothing. The
+	 * body lives until this returns. */
 	void (*ask)(void *arg, uint64_t from, uint32_t kind, struct slice body,
 	            struct peers_answer *a);
 	/* Another member says that this one was removed from the cluster. */
@@ -66,8 +67,10 @@ struct peers_options {
  * copied, the handler's functions are not called before peers_start. */
 _must_use_ int peers_new(const struct peers_options *o, struct peers **ret, struct err *err);
 void peers_start(struct peers *p);
-/* Closes listeners and streams; questions end with -ERR_CANCELLED before this returns, answers that
- * are owed may still be given. done(arg) comes when peers_free is legal. */
+/* Closes listeners and streams. Questions end with -ERR_CANCELLED before this returns, later ones
+ * at once. Answers that are owed have to be given still; then done(arg) comes and peers_free is
+ * legal.
+ */
 void peers_stop(struct peers *p, loop_fn done, void *arg);
 void peers_free(struct peers *p);
 
