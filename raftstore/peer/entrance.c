@@ -246,6 +246,9 @@ static const char *check(struct peers *p, struct rpc_call *call, struct hello *h
 
 static void refuse(struct peers *p, struct rpc_call *call, const struct hello *h, const char *why)
 {
+	struct peer *peer = peers_find(p, h->from);
+	if (peer)
+		metric_inc(peer->traffic.received_failures);
 	if (peers_may_complain(p, h->from, why)) {
 		struct err err = ERR_INIT;
 		err_set(&err, ERR_FORBIDDEN, "%s", why);

@@ -49,6 +49,8 @@ static uint32_t next_pause(struct lane *l)
 static void lane_break(struct lane *l)
 {
 	uint32_t pause = next_pause(l);
+	if (!l->connected)
+		metric_inc(l->peer->traffic.sent_failures);
 	lane_reset(l);
 	l->turn++;
 	loop_timer_start(&l->timer, pause);
