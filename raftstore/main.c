@@ -2,6 +2,7 @@
 /* raftstore: etcd's v3 API on Raft and LMDB. */
 #include "common/base/log.h"
 #include "raftstore/server/server.h"
+#include "raftstore/tool/tool.h"
 
 static struct server server;
 
@@ -12,6 +13,8 @@ static void on_stop(struct daemon *d, void *arg)
 
 int main(int argc, char **argv)
 {
+	if (tool_wanted(argc, argv))
+		return tool_main(argc, argv);
 	static struct server_options options;
 	static struct daemon d;
 	struct daemon_options o = {

@@ -272,6 +272,12 @@ int alarms_each(struct kv_txn *kv, int (*each)(void *arg, uint64_t member, unsig
 	return r == -ERR_NOT_FOUND ? 0 : r;
 }
 
+int alarm_write(struct kv_txn *kv, uint64_t member, unsigned alarm)
+{
+	uint8_t k[ALARM_KEY_BYTES];
+	return kv_put(kv, KV_META, alarm_key(member, alarm, k), SLICE_LIT("1"));
+}
+
 static int alarm_bit(void *arg, uint64_t member, unsigned alarm)
 {
 	*(unsigned *)arg |= alarm < 32 ? 1u << alarm : 0;
@@ -330,9 +336,7 @@ static int apply_alarm(struct applier *ap, const Etcdserverpb__AlarmRequest *q, 
 	if (q->action != ETCDSERVERPB__ALARM_REQUEST__ALARM_ACTION__ACTIVATE ||
 	    q->alarm == ETCDSERVERPB__ALARM_TYPE__NONE)
 		return 0;
-	uint8_t k[ALARM_KEY_BYTES];
-	int r = kv_put(ap->mvcc.kv, KV_META, alarm_key(q->memberid, (unsigned)q->alarm, k),
-	               SLICE_LIT("1"));
+	int r = alarm_write(ap->mvcc.kv, q->memberid, (unsigned)q->alarm);
 	out_alarm(out, q->memberid, (unsigned)q->alarm);
 	return r ? r : alarms_read(ap->mvcc.kv, &ap->alarms);
 }

@@ -44,6 +44,7 @@ int apply(struct applier *ap, enum command_kind kind, const struct identity *who
 
 /* Alarms as bits, out of the tables. */
 int alarms_read(struct kv_txn *kv, unsigned *ret);
+int alarm_write(struct kv_txn *kv, uint64_t member, unsigned alarm);
 /* Calls each alarm with its member. */
 int alarms_each(struct kv_txn *kv, int (*each)(void *arg, uint64_t member, unsigned alarm),
                 void *arg);

@@ -60,6 +60,42 @@ static int export_alarms(struct kv_txn *kv, const struct etcd_sink *sink)
 	return r ? r : w;
 }
 
+/* --- auth: KV_META as auth.h has it --- */
+
+static int export_auth(struct kv_txn *kv, const struct etcd_sink *sink)
+{
+	struct slice v;
+	int r = sink->bucket(sink->arg, "auth");
+	if (r)
+		return r;
+	r = kv_get(kv, KV_META, SLICE_LIT("auth"), &v);
+	if (r)
+		return r == -ERR_NOT_FOUND ? 0 : r;
+	if (v.len != 16)
+		return -ERR_CORRUPT;
+	uint8_t enabled = get_be64(v.data) != 0;
+	r = sink->pair(sink->arg, SLICE_LIT("authEnabled"), slice_of(&enabled, 1));
+	return r ? r : sink->pair(sink->arg, SLICE_LIT("authRevision"), slice_skip(v, 8));
+}
+
+/* What stands under the prefix, without it. */
+static int export_prefix(struct kv_txn *kv, const struct etcd_sink *sink, const char *bucket,
+                         struct slice prefix)
+{
+	_cleanup_kv_cursor_ struct kv_cursor c;
+	int r = kv_cursor_open(kv, KV_META, &c);
+	if (!r)
+		r = sink->bucket(sink->arg, bucket);
+	if (!r)
+		r = kv_cursor_seek(&c, prefix);
+	for (; !r && slice_has_prefix(c.key, prefix); r = kv_cursor_next(&c)) {
+		r = sink->pair(sink->arg, slice_skip(c.key, prefix.len), c.value);
+		if (r)
+			return r;
+	}
+	return r == -ERR_NOT_FOUND ? 0 : r;
+}
+
 /* --- key --- */
 
 struct key_export {
@@ -264,13 +300,18 @@ static int export_meta(struct mvcc *m, const struct etcd_sink *sink)
 
 int etcd_export(struct kv_txn *kv, const struct etcd_sink *sink)
 {
-	static const char *const auth[] = {"auth", "authRoles", "authUsers", "cluster"};
 	_cleanup_mvcc_ struct mvcc m = {0};
 	int r = mvcc_open(&m, kv);
 	if (!r)
 		r = export_alarms(kv, sink);
-	for (size_t i = 0; !r && i < ARRAY_LEN(auth); i++)
-		r = sink->bucket(sink->arg, auth[i]);
+	if (!r)
+		r = export_auth(kv, sink);
+	if (!r)
+		r = export_prefix(kv, sink, "authRoles", SLICE_LIT("auth role "));
+	if (!r)
+		r = export_prefix(kv, sink, "authUsers", SLICE_LIT("auth user "));
+	if (!r)
+		r = sink->bucket(sink->arg, "cluster");
 	if (!r)
 		r = export_keys(&m, sink);
 	if (!r)
