@@ -65,12 +65,14 @@ def read_watch(path):
 
 
 class Reference:
-    """All events in order, and what each key was at each revision."""
+    """All events in order, and what each key was at each revision. base: the keys' states before."""
 
-    def __init__(self, lines):
+    def __init__(self, lines, base=None):
         self.events = [parse_event(line) for line in lines]
         self.at = collections.defaultdict(list)  # revision: its events
         self.keys = {}                           # key: ([revision], [state])
+        for key, state in (base or {}).items():
+            self.keys[key] = [state[0]], [state]
         for e in self.events:
             self.at[e.revision].append(e)
             revisions, states = self.keys.setdefault(e.key, ([], []))
@@ -225,11 +227,11 @@ def join(reference, other):
     return head + reference
 
 
-def check(ops, watches, reference, resets=()):
+def check(ops, watches, reference, resets=(), base=None):
     """Problems in words. watches: {name: lines}; reference: lines; resets: (member, monotonic ns) of
-    members that began anew with nothing."""
+    members that began anew with nothing; base: {key: state} before the reference."""
     problems = []
-    ref = Reference(reference)
+    ref = Reference(reference, base)
     check_reference(ref, problems)
     check_reads(ops, ref, problems)
     check_order(ops, check_writes(ops, ref, problems), resets, problems)
@@ -242,15 +244,15 @@ def read_watches(folder, prefix=''):
     return {prefix + os.path.basename(p): read_watch(p) for p in glob.glob(folder + '/watch-*')}
 
 
-def check_folder(folder, resets=()):
-    """(ops, problems)"""
+def check_folder(folder, resets=(), base=None):
+    """(operations, the lines of the reference, problems)"""
     ops = read_ops(folder + '/history')
     watches, finals = read_watches(folder), read_watches(folder + '/final', 'final ')
     reference = next(iter(finals.values()))
     if watches:
         reference = join(reference, next(iter(watches.values())))
     finals = {name: join(lines, reference) for name, lines in finals.items()}
-    return ops, check(ops, {**watches, **finals}, reference, resets)
+    return ops, reference, check(ops, {**watches, **finals}, reference, resets, base)
 
 
 def acknowledged(ops):
@@ -272,7 +274,7 @@ def first_ack_after(ops, t):
 
 
 def main():
-    ops, problems = check_folder(sys.argv[1])
+    ops, _, problems = check_folder(sys.argv[1])
     print(summary(ops))
     for text, n in errors(ops):
         print(f'  {n} x {text}')

@@ -38,9 +38,10 @@ def lines(text):
     return [line for line in text.split('\n') if line]
 
 
-def judge(ops=OPS, events=EVENTS, watch=None, resets=()):
+def judge(ops=OPS, events=EVENTS, watch=None, resets=(), base=None):
     return history.check([history.Op(line) for line in lines(ops)],
-                         {'watch': lines(EVENTS if watch is None else watch)}, lines(events), resets)
+                         {'watch': lines(EVENTS if watch is None else watch)}, lines(events), resets,
+                         base)
 
 
 class HistoryTest(unittest.TestCase):
@@ -157,6 +158,13 @@ class HistoryTest(unittest.TestCase):
     def test_reference_after_a_compaction(self):
         events = lines(EVENTS)
         self.assertEqual(history.join(events[4:], events), events)
+
+    def test_keys_that_were_there_before(self):
+        base = {'k9': (1, 1, 1, 'old')}
+        ops = self.ops('k2=6,6,1,0.2', 'k2=6,6,1,0.2 k9=1,1,1,old')
+        self.assertEqual(judge(ops=ops, base=base), [])
+        self.finds('list of -', base=base)
+        self.finds('list of -', ops=ops)
 
     def test_time_to_the_next_write(self):
         ops = [history.Op(line) for line in lines(OPS)]

@@ -5,6 +5,7 @@ A drill begins with enter(), which runs it again in new mount, network and proce
 it ends, in whatever way, the kernel ends all its processes and takes away networks and mounts. The
 clients (load, etcdctl, an API server) are in the drill's own namespace, at the address .254.
 """
+import base64
 import json
 import os
 import shutil
@@ -28,6 +29,7 @@ ENTERED = 'KUBEC_DRILL_ENTERED'
 READY_SECONDS = 60
 SETTLE_SECONDS = 90
 PROBLEMS_TOLD = 12
+LOG_TAIL_BYTES = 2000
 
 
 def enter():
@@ -118,6 +120,55 @@ class Member:
     def wipe(self):
         shutil.rmtree(self.data_dir)
 
+    def add_back(self):
+        """Joins anew with nothing, first as a learner; the member was removed and its data too."""
+        said = self.cluster.change('member', 'add', self.name, '--learner',
+                                   '--peer-urls=' + self.peer_url, members=self.cluster.others(self))
+        wanted = next(x for x in said.splitlines() if x.startswith('ETCD_INITIAL_CLUSTER='))
+        self.start(wanted.partition('=')[2].strip('"'), 'existing')
+
+        self.cluster.change('member', 'promote', self.cluster.id_of(self),
+                            members=self.cluster.others(self))
+
+    def remove(self):
+        """Takes it out of the cluster, through the others."""
+        self.cluster.change('member', 'remove', self.cluster.id_of(self),
+                            members=self.cluster.others(self))
+
+    def restore(self, path):
+        """A data folder of a new cluster from a snapshot."""
+        c = self.cluster
+        tool = ['etcdctl'] if c.is_etcd else [c.store]
+        run('env', 'ETCDCTL_API=3', *tool, 'snapshot', 'restore', path, '--name', self.name,
+            '--initial-cluster', c.initial_cluster, '--initial-advertise-peer-urls', self.peer_url,
+            '--data-dir', self.data_dir)
+
+    def small_disk(self, mib):
+        """A file system of its own for the data."""
+        os.mkdir(self.data_dir, 0o700)
+        run('mount', '-t', 'tmpfs', '-o', f'size={mib}m,mode=700', self.name, self.data_dir)
+        self.cluster.mounts.append(self.data_dir)
+
+    def fill_disk(self):
+        with open(self.data_dir + '/ballast', 'wb', buffering=0) as f:
+            try:
+                while True:
+                    f.write(b'x' * 65536)
+            except OSError:
+                pass
+
+    def free_disk(self):
+        os.unlink(self.data_dir + '/ballast')
+
+    def serial(self, port):
+        """Of the certificate that is served there."""
+        certs = self.cluster.certs
+        name, ca = ('client', 'client-ca') if port == CLIENT_PORT else (self.name + '-peer', 'peer-ca')
+        said = run('openssl', 's_client', '-connect', f'{self.address}:{port}', '-CAfile', certs.crt(ca),
+                   '-cert', certs.crt(name), '-key', certs.key(name), '-alpn', 'h2', '-no_ign_eof',
+                   stdin='', code=None)
+        return run('openssl', 'x509', '-noout', '-serial', stdin=said).strip()
+
     def cut(self, others, inward=True, outward=True):
         """Drops what comes from these members, and what goes to them; heal() ends it."""
         self.heal()
@@ -137,9 +188,6 @@ class Member:
 
     def status(self):
         return json.loads(self.etcdctl('endpoint', 'status', '-w', 'json'))[0]['Status']
-
-    def id(self):
-        return self.status()['header']['member_id']
 
     def log(self):
         with open(self.log_path, errors='replace') as f:
@@ -193,7 +241,7 @@ class Members:
     def print_logs(self):
         for m in self.members:
             if os.path.exists(m.log_path):
-                print(f'---- {m.name}\n{m.log()[-3000:]}', file=sys.stderr)
+                print(f'---- {m.name}\n{m.log()[-LOG_TAIL_BYTES:]}', file=sys.stderr)
 
     def build_network(self):
         if not os.path.ismount('/run/netns'):
@@ -241,6 +289,12 @@ class Members:
               f'{r.stdout} {r.stderr[-600:]}')
         return r.stdout
 
+    def change(self, *args, members):
+        """etcdctl, again while it is refused: members were not seen for long enough, a learner has
+        not caught up, nobody leads."""
+        return until(' '.join(args), lambda: self.etcdctl(*args, members=members) or 'done',
+                     SETTLE_SECONDS, 0.1)
+
     def leader(self, among=None):
         """Who leads by the word of a member that leads itself, in the highest term."""
         return until('a leader', lambda: self.leader_now(among), READY_SECONDS)
@@ -270,7 +324,21 @@ class Members:
 
     def check_equal(self):
         """All members have the same state."""
-        until(f'equal members', lambda: len(set(self.hashes().values())) == 1, SETTLE_SECONDS, 0.1)
+        until('equal members', lambda: len(set(self.hashes().values())) == 1, SETTLE_SECONDS, 0.1)
+
+    def id_of(self, member):
+        """In hexadecimal, as the others know it."""
+        listed = self.etcdctl('member', 'list', '-w', 'json', members=self.others(member))
+        return next(f'{m["ID"]:x}' for m in json.loads(listed)['members']
+                    if member.peer_url in m['peerURLs'])
+
+    def states(self):
+        """(revision, {key: state}) of the load's keys, by a linearizable read."""
+        answer = json.loads(self.etcdctl('get', '/drill/', '--prefix', '-w', 'json'))
+        return answer['header']['revision'], {
+            base64.b64decode(kv['key']).decode()[len('/drill/'):]:
+                (kv['mod_revision'], kv['create_revision'], kv['version'],
+                 base64.b64decode(kv['value']).decode()) for kv in answer.get('kvs', [])}
 
     def load(self, **flags):
         return Load(self, **flags)
@@ -284,7 +352,7 @@ class Load:
         cluster.loads += 1
         self.folder = f'{cluster.folder}/load-{cluster.loads}'
         os.mkdir(self.folder)
-        self.acked, self.end, self.resets = [0] * cluster.size, None, []
+        self.acked, self.end, self.resets, self.reference = [0] * cluster.size, None, [], []
         self.popen = self.start(self.folder, flags, subprocess.PIPE)
         self.reader = threading.Thread(target=self.read, daemon=True)
         self.reader.start()
@@ -322,8 +390,9 @@ class Load:
         """The member has begun anew with nothing."""
         self.resets.append((member.number, time.monotonic_ns()))
 
-    def finish(self, from_revision=1):
-        """Ends the load; every check of what it saw. The history's operations."""
+    def finish(self, from_revision=1, base=None):
+        """Ends the load; every check of what it saw. The history's operations. base: the keys' states
+        when the load began, at from_revision - 1."""
         self.popen.stdin.close()
         code = self.popen.wait(SETTLE_SECONDS + 60)
         self.reader.join()
@@ -334,7 +403,7 @@ class Load:
         final.communicate()
         check(final.returncode == 0, f'the last watch ended with {final.returncode}')
         self.cluster.check_equal()
-        ops, problems = history.check_folder(self.folder, self.resets)
+        ops, self.reference, problems = history.check_folder(self.folder, self.resets, base)
         print('      ' + history.summary(ops))
         for text, n in history.errors(ops):
             print(f'        {n} x {text[:150]}')
