@@ -5,6 +5,7 @@
  * The state loop alone mutates the caches. Any other loop takes snapshots without asking it, posts
  * questions that need the newest state (cacher_fresh) and subscribes feeds of events. All resources
  * share one revision: what has been seen of the store. */
+#include "apiserver/cache/audience.h"
 #include "apiserver/cache/ring.h"
 #include "apiserver/cache/select.h"
 #include "apiserver/cache/tree.h"
@@ -94,15 +95,15 @@ struct watcher {
 	 * and left. Returns 1 to pause: the next event follows after watcher_resume. */
 	int (*event)(struct watcher *w, struct cache_event *e, enum cache_event_type type,
 	             bool show_prev, bool shared);
-	/* Everything up to what the loop knew has been delivered. May be NULL. */
-	void (*idle)(struct watcher *w);
 	void (*ended)(struct watcher *w, enum watcher_end why);
 
-	/* The feed's. */
-	struct list node;
+	/* The feed's. A watcher keeps step with its feed (it is in the audience), or is behind at
+	 * next_seq; paused, it is in no list. */
 	struct cacher_feed *feed;
+	struct audience_member member;
+	struct list node;
 	uint64_t next_seq;
-	bool paused;
+	bool behind, paused;
 };
 
 /* Starts after `revision`. False when the ring does not reach back so far; *ret_floor is then the

@@ -37,10 +37,10 @@ struct cacher_resource {
 struct cacher_feed {
 	struct cacher_resource *r;
 	struct loop *loop;
-	atomic_bool posted; /* a run is on its way */
-	bool running;
-	uint64_t next_seq; /* events before it are passed */
-	struct list watchers;
+	atomic_bool posted;       /* a run is on its way */
+	uint64_t next_seq;        /* events before it are passed */
+	struct audience audience; /* watchers that have seen all that the feed has passed */
+	struct list behind;       /* those that have not, but for those that are paused */
 };
 
 /* A read that waits for the cache. */

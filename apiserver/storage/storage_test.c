@@ -537,6 +537,49 @@ static void test_watch(void **state)
 	world_stop(&w);
 }
 
+/* Watchers of single keys and namespaces among others, one of them slow: each hears of its own, in
+ * order, also when it catches up, and no more after it has stopped. */
+static void test_watch_few(void **state)
+{
+	struct world w;
+	struct cacher_resource *r;
+	struct seen key = seen_init(), slow = seen_init(), ns = seen_init();
+	struct answer a, b;
+	int64_t floor;
+
+	world_start(&w);
+	r = cacher_resource(w.c, "few", extract, NULL);
+	fresh(w.c);
+	key.w.selection = slow.w.selection = ns.w.selection =
+	    (struct cache_selection){.key_prefix = SLICE_LIT("x/")};
+	key.w.selection.key = slow.w.selection.key = SLICE_LIT("x/a");
+	assert_true(watcher_start(&key.w, r, cacher_revision(w.c), &floor));
+	assert_true(watcher_start(&slow.w, r, cacher_revision(w.c), &floor));
+	assert_true(watcher_start(&ns.w, r, cacher_revision(w.c), &floor));
+	slow.pause_after = 1;
+	a = put("/registry/few/x/a", "1", 0);
+	put("/registry/few/y/a", "1", 0);
+	b = put("/registry/few/x/b", "1", 0);
+	a = put("/registry/few/x/a", "2", a.revision);
+	WAIT(log_is(&key, "A x/a=1, M x/a=2"));
+	WAIT(log_is(&ns, "A x/a=1, A x/b=1, M x/a=2"));
+	assert_true(log_is(&slow, "A x/a=1"));
+	watcher_resume(&slow.w);
+	WAIT(log_is(&slow, "A x/a=1, M x/a=2"));
+	watcher_stop(&key.w);
+	a = put("/registry/few/x/a", "3", a.revision);
+	del("/registry/few/x/b", b.revision);
+	WAIT(log_is(&slow, "A x/a=1, M x/a=2, M x/a=3"));
+	WAIT(log_is(&ns, "A x/a=1, A x/b=1, M x/a=2, M x/a=3, D x/b=1"));
+	assert_true(log_is(&key, "A x/a=1, M x/a=2"));
+	watcher_stop(&slow.w);
+	watcher_stop(&ns.w);
+	buf_deinit(&key.log);
+	buf_deinit(&slow.log);
+	buf_deinit(&ns.log);
+	world_stop(&w);
+}
+
 static bool fresh_works(struct cacher *c)
 {
 	struct fresh_answer a = {0};
@@ -637,11 +680,12 @@ static int teardown(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-	    cmocka_unit_test(test_store),     cmocka_unit_test(test_range),
-	    cmocka_unit_test(test_lease),     cmocka_unit_test(test_fresh),
-	    cmocka_unit_test(test_adopt),     cmocka_unit_test(test_snapshots),
-	    cmocka_unit_test(test_watch),     cmocka_unit_test(test_store_restart),
-	    cmocka_unit_test(test_compacted), cmocka_unit_test(test_compactor),
+	    cmocka_unit_test(test_store),         cmocka_unit_test(test_range),
+	    cmocka_unit_test(test_lease),         cmocka_unit_test(test_fresh),
+	    cmocka_unit_test(test_adopt),         cmocka_unit_test(test_snapshots),
+	    cmocka_unit_test(test_watch),         cmocka_unit_test(test_watch_few),
+	    cmocka_unit_test(test_store_restart), cmocka_unit_test(test_compacted),
+	    cmocka_unit_test(test_compactor),
 	};
 
 	return cmocka_run_group_tests(tests, setup, teardown);
