@@ -1,0 +1,74 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A store and an API server to be loaded, and what is measured of them."""
+import os
+import subprocess
+import sys
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+sys.path.insert(0, os.path.join(HERE, '..', '..', 'lib'))
+from cluster import Cluster, Failure, check, free_port, until  # noqa: E402,F401
+
+MAPS = '/api/v1/namespaces/default/configmaps'
+PODS = '/api/v1/namespaces/default/pods'
+JSON, PROTOBUF = 'application/json', 'application/vnd.kubernetes.protobuf'
+
+
+class Bed(Cluster):
+    """rest and grpc name the way of a load: self.load('rest', op='get', ...)."""
+
+    def __init__(self, *args, **kwargs):
+        super().__init__(*args, **kwargs)
+        self.grpc_port = free_port()
+        self.apiserver_args += [f'--grpc-port={self.grpc_port}']
+
+    def start_apiserver(self):
+        super().start_apiserver()
+        # Pods need the account that a controller would make.
+        self.request('POST', '/api/v1/namespaces/default/serviceaccounts',
+                     {'metadata': {'name': 'default'}})
+
+    def argv(self, way, **options):
+        to = {'rest': f'url=https://127.0.0.1:{self.port}',
+              'grpc': f'grpc=https://127.0.0.1:{self.grpc_port}'}[way]
+        return [self.build + '/tests/bench/apiserver/api_load', to, 'ca=' + self.pki('ca.crt'),
+                'cert=' + self.pki('admin.crt'), 'key=' + self.pki('admin.key'),
+                *(f'{k}={v}' for k, v in options.items())]
+
+    def cpu(self):
+        return self.apiserver.cpu_seconds(), self.store.cpu_seconds()
+
+    def load(self, way, timeout=600, **options):
+        """The numbers that api_load printed, and cpu_us and store_cpu_us an operation."""
+        before = self.cpu()
+        argv = self.argv(way, **options)
+        r = subprocess.run(argv, capture_output=True, text=True, timeout=timeout)
+        check(r.returncode == 0, f'{argv}: {r.stdout}{r.stderr}')
+        return self.numbers(r.stdout, before, options['count'])
+
+    def numbers(self, text, before, count):
+        n = {k: float(v) for k, v in (pair.split('=') for pair in text.split())}
+        n['cpu'], n['store_cpu'] = (b - a for a, b in zip(before, self.cpu()))
+        n['cpu_us'], n['store_cpu_us'] = 1e6 * n['cpu'] / count, 1e6 * n['store_cpu'] / count
+        return n
+
+    def start_load(self, way, **options):
+        """A load beside others: answers a Popen for finish_load."""
+        return subprocess.Popen(self.argv(way, **options), stdin=subprocess.PIPE,
+                                stdout=subprocess.PIPE, text=True)
+
+    def version(self, path=MAPS):
+        return self.request('GET', path + '?limit=1').json()['metadata']['resourceVersion']
+
+    def pss_mb(self):
+        return self.apiserver.pss_kb() / 1024
+
+
+def numbers(text):
+    return {k: float(v) for k, v in (pair.split('=') for pair in text.split())}
+
+
+def table(title, head, rows):
+    print(f'\n{title}\n\n| ' + ' | '.join(head) + ' |')
+    print('|---' * len(head) + '|')
+    for row in rows:
+        print('| ' + ' | '.join(str(x) for x in row) + ' |', flush=True)
