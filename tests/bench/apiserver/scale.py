@@ -105,18 +105,16 @@ def run_huge(args):
 def watchers(c, way, by, n, events):
     """Memory of a watcher, time to deliver, CPU of an event beyond that of its write."""
     resource = 'pods' if by == 'node' else 'configmaps'
-    options = {'op': 'watch', 'resource': resource, 'by': by, 'watchers': n, 'nodes': n, 'names': n,
-               'prefix': f'{way}-{by}', 'count': events, 'rate': 20, 'hold': 1, 'connections': 16,
-               'version': c.version(PODS if by == 'node' else MAPS)}
+    path, prefix = PODS if by == 'node' else MAPS, f'{way}-{by}'
+    writes = {'resource': resource, 'nodes': n, 'rate': 20, 'count': events}
     if by == 'name':
-        c.load('grpc', op='create', prefix=f'{way}-{by}', count=events, clients=16)
-        options['version'] = c.version()
-    alone = c.load('rest', op='patch' if by == 'name' else 'create', resource=resource, nodes=n,
-                   names=events, prefix=f'{way}-{by}' if by == 'name' else f'{way}-{by}-alone',
-                   rate=20, count=events)
+        c.load('grpc', op='create', prefix=prefix, count=events, clients=16)
+        alone = c.load('rest', op='patch', prefix=prefix, names=events, **writes)
+    else:
+        alone = c.load('rest', op='create', prefix=prefix + '-alone', **writes)
+    options = dict(writes, op='watch', by=by, watchers=n, names=n, prefix=prefix, hold=1,
+                   connections=16, version=c.version(path))
     before, began, cpu = c.pss_mb(), time.monotonic(), c.cpu()
-    if by == 'name':
-        options['version'] = c.version()
     p = c.start_load(way, **options)
     check(p.stdout.readline() == 'ready\n', 'the watchers did not start')
     started, start_cpu = time.monotonic() - began, c.cpu()[0] - cpu[0]
