@@ -402,6 +402,18 @@ bool check_name(errs_t errs, path_t p, const char *s, name_syntax *syntax)
 	return !n;
 }
 
+void check_joined(errs_t errs, path_t p, const char *s, name_syntax *syntax)
+{
+	const char *msgs[NAMES_MAX];
+	size_t n = syntax(s, errs->arena, msgs);
+	const char *text = n ? msgs[0] : NULL;
+
+	for (size_t i = 1; i < n; i++)
+		text = arena_printf(errs->arena, "%s;%s", text, msgs[i]);
+	if (text)
+		field_invalid(errs, p, s, text);
+}
+
 bool check_required_name(errs_t errs, path_t p, const char *s, name_syntax *syntax)
 {
 	return check_required(errs, p, s) && check_name(errs, p, s, syntax);

@@ -85,6 +85,8 @@ bool check_required_enum(errs_t errs, path_t p, const char *s, const char *const
 /* A syntax of common/codec/names.h (or one of those below); each message is one error. */
 typedef size_t name_syntax(const char *s, struct arena *a, const char *ret[NAMES_MAX]);
 bool check_name(errs_t errs, path_t p, const char *s, name_syntax *syntax);
+/* The same with all messages in one error. */
+void check_joined(errs_t errs, path_t p, const char *s, name_syntax *syntax);
 /* Required when empty, else of the syntax. */
 bool check_required_name(errs_t errs, path_t p, const char *s, name_syntax *syntax);
 name_syntax names_fqdn; /* at least two labels, "." at the end allowed */

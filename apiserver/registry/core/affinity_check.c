@@ -2,7 +2,7 @@
 #include "apiserver/registry/core/pod_spec.h"
 
 static void check_requirement(errs_t errs, path_t p, const CoreV1__NodeSelectorRequirement *r,
-                              bool field)
+                              bool field, bool is_required)
 {
 	path_t values = FIELD(p, "values");
 
@@ -36,18 +36,21 @@ static void check_requirement(errs_t errs, path_t p, const CoreV1__NodeSelectorR
 		check_name(errs, FIELD(p, "key"), r->key, names_qualified);
 	else if (strcmp(r->key, "metadata.name"))
 		field_invalid(errs, FIELD(p, "key"), r->key, "not a valid field selector key");
-	for (size_t i = 0; field && i < r->n_values; i++)
-		check_name(errs, FIELD_INDEX(values, i), r->values[i], names_dns1123_subdomain);
+	for (size_t i = 0; i < r->n_values; i++)
+		if (field || is_required)
+			check_name(errs, FIELD_INDEX(values, i), r->values[i],
+			           field ? names_dns1123_subdomain : names_label_value);
 }
 
-void node_selector_term_check(errs_t errs, path_t p, const CoreV1__NodeSelectorTerm *t)
+void node_selector_term_check(errs_t errs, path_t p, const CoreV1__NodeSelectorTerm *t,
+                              bool is_required)
 {
 	for (size_t i = 0; i < t->n_match_expressions; i++)
 		check_requirement(errs, FIELD_INDEX(FIELD(p, "matchExpressions"), i),
-		                  t->match_expressions[i], false);
+		                  t->match_expressions[i], false, is_required);
 	for (size_t i = 0; i < t->n_match_fields; i++)
 		check_requirement(errs, FIELD_INDEX(FIELD(p, "matchFields"), i), t->match_fields[i],
-		                  true);
+		                  true, is_required);
 }
 
 void node_selector_check(errs_t errs, path_t p, const CoreV1__NodeSelector *sel)
@@ -57,7 +60,8 @@ void node_selector_check(errs_t errs, path_t p, const CoreV1__NodeSelector *sel)
 	if (!sel->n_node_selector_terms)
 		field_required(errs, terms, "must have at least one node selector term");
 	for (size_t i = 0; i < sel->n_node_selector_terms; i++)
-		node_selector_term_check(errs, FIELD_INDEX(terms, i), sel->node_selector_terms[i]);
+		node_selector_term_check(errs, FIELD_INDEX(terms, i), sel->node_selector_terms[i],
+		                         true);
 }
 
 static void check_weight(errs_t errs, path_t p, int32_t weight)
@@ -66,24 +70,54 @@ static void check_weight(errs_t errs, path_t p, int32_t weight)
 		field_invalid_int(errs, p, weight, "must be in the range 1-100");
 }
 
+static void check_keys(errs_t errs, path_t p, char *const *keys, size_t n,
+                       const MetaV1__LabelSelector *sel)
+{
+	if (n && !sel) {
+		field_forbidden(errs, p, "must not be specified when labelSelector is not set");
+		return;
+	}
+	for (size_t i = 0; i < n; i++)
+		check_name(errs, FIELD_INDEX(p, i), keys[i], names_qualified);
+}
+
+/* A new pod's keys have been put into the selector: only what stands there twice came from the
+ * client as well. */
+void selector_keys_check(errs_t errs, path_t p, const MetaV1__LabelSelector *sel, char *const *keys,
+                         size_t n)
+{
+	struct index wanted = INDEX_IN(errs->arena), seen = wanted;
+
+	for (size_t i = 0; i < n; i++)
+		index_add(&wanted, keys[i], (uint32_t)i);
+	for (size_t i = 0; sel && i < sel->n_match_labels; i++)
+		index_add(&seen, sel->match_labels[i]->key, 0);
+	for (size_t i = 0; sel && i < sel->n_match_expressions; i++) {
+		const char *key = sel->match_expressions[i]->key;
+		int64_t at = index_find(&wanted, key);
+		if (!index_add(&seen, key, 0) && at >= 0)
+			field_invalid(errs, FIELD_INDEX(p, at), key,
+			              "exists in both matchLabelKeys and labelSelector");
+	}
+}
+
 static void check_pod_term(errs_t errs, path_t p, const CoreV1__PodAffinityTerm *t)
 {
 	check_selector(errs, FIELD(p, "labelSelector"), t->label_selector);
 	check_selector(errs, FIELD(p, "namespaceSelector"), t->namespace_selector);
 	for (size_t i = 0; i < t->n_namespaces; i++)
 		check_name(errs, FIELD(p, "namespace"), t->namespaces[i], names_dns1123_label);
-	for (size_t i = 0; i < t->n_match_label_keys; i++) {
-		path_t at = FIELD_INDEX(FIELD(p, "matchLabelKeys"), i);
-		check_name(errs, at, t->match_label_keys[i], names_qualified);
+	check_keys(errs, FIELD(p, "matchLabelKeys"), t->match_label_keys, t->n_match_label_keys,
+	           t->label_selector);
+	check_keys(errs, FIELD(p, "mismatchLabelKeys"), t->mismatch_label_keys,
+	           t->n_mismatch_label_keys, t->label_selector);
+	selector_keys_check(errs, p, t->label_selector, t->match_label_keys, t->n_match_label_keys);
+	for (size_t i = 0; i < t->n_match_label_keys; i++)
 		if (strings_have(t->mismatch_label_keys, t->n_mismatch_label_keys,
 		                 t->match_label_keys[i]))
-			field_invalid(errs, at, t->match_label_keys[i],
+			field_invalid(errs, FIELD_INDEX(FIELD(p, "matchLabelKeys"), i),
+			              t->match_label_keys[i],
 			              "exists in both matchLabelKeys and mismatchLabelKeys");
-	}
-	if ((t->n_match_label_keys || t->n_mismatch_label_keys) && !t->label_selector)
-		field_forbidden(
-		    errs, FIELD(p, t->n_match_label_keys ? "matchLabelKeys" : "mismatchLabelKeys"),
-		    "must not be specified when labelSelector is not set");
 	if (!*t->topology_key)
 		field_required(errs, FIELD(p, "topologyKey"), "can not be empty");
 	check_name(errs, FIELD(p, "topologyKey"), t->topology_key, names_qualified);
@@ -120,7 +154,7 @@ static void check_node_affinity(errs_t errs, path_t p, const CoreV1__NodeAffinit
 		    a->preferred_during_scheduling_ignored_during_execution[i];
 		path_t at = FIELD_INDEX(preferred, i);
 		check_weight(errs, FIELD(at, "weight"), t->weight);
-		node_selector_term_check(errs, FIELD(at, "preference"), t->preference);
+		node_selector_term_check(errs, FIELD(at, "preference"), t->preference, false);
 	}
 }
 
@@ -144,7 +178,6 @@ void affinity_check(struct pod_scope *s)
 
 static void check_toleration(errs_t errs, path_t p, const CoreV1__Toleration *t)
 {
-	const char *msgs[NAMES_MAX];
 	const char *effects[] = {"NoSchedule", "PreferNoSchedule", "NoExecute", NULL};
 
 	if (*t->key)
@@ -158,9 +191,7 @@ static void check_toleration(errs_t errs, path_t p, const CoreV1__Toleration *t)
 		field_invalid(errs, FIELD(p, "effect"), t->effect,
 		              "effect must be 'NoExecute' when `tolerationSeconds` is set");
 	if (!*t->operator_ || !strcmp(t->operator_, "Equal")) {
-		size_t n = names_label_value(t->value, errs->arena, msgs);
-		if (n)
-			field_invalid(errs, FIELD(p, "operator"), t->value, msgs[0]);
+		check_joined(errs, FIELD(p, "operator"), t->value, names_label_value);
 	} else if (!strcmp(t->operator_, "Exists")) {
 		if (*t->value)
 			field_invalid(errs, FIELD(p, "operator"), t->value,

@@ -116,6 +116,14 @@ static void require_key(errs_t errs, const CoreV1__Secret *s, const char *key)
 		field_required(errs, FIELD_KEY(FIELD(NULL, "data"), key), "");
 }
 
+static void require_content(errs_t errs, const CoreV1__Secret *s, const char *key)
+{
+	for (size_t i = 0; i < s->n_data; i++)
+		if (!strcmp(s->data[i]->key, key) && s->data[i]->value.len)
+			return;
+	field_required(errs, FIELD_KEY(FIELD(NULL, "data"), key), "");
+}
+
 static void require_json(errs_t errs, const CoreV1__Secret *s, const char *key)
 {
 	struct err err = ERR_INIT;
@@ -153,7 +161,7 @@ static void check_secret_type(errs_t errs, const CoreV1__Secret *s)
 			require_key(errs, s, "password");
 		}
 	} else if (!strcmp(s->type, "kubernetes.io/ssh-auth")) {
-		require_key(errs, s, "ssh-privatekey");
+		require_content(errs, s, "ssh-privatekey");
 	} else if (!strcmp(s->type, "kubernetes.io/tls")) {
 		require_key(errs, s, "tls.crt");
 		require_key(errs, s, "tls.key");

@@ -12,7 +12,8 @@ void endpoint_ip_check(errs_t errs, path_t p, const char *text)
 	if (!ip_parse_sloppy(text, &ip))
 		return;
 	if (ip_is_unspecified(&ip))
-		field_invalid(errs, p, text, "may not be unspecified (0.0.0.0 or ::)");
+		field_add(errs, FIELD_INVALID, p, field_quote(errs->arena, text),
+		          "may not be unspecified (%s)", text);
 	if (ip_is_loopback(&ip))
 		field_invalid(errs, p, text,
 		              "may not be in the loopback range (127.0.0.0/8, ::1/128)");

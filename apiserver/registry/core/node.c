@@ -48,7 +48,7 @@ static void check_taints(errs_t errs, const CoreV1__NodeSpec *s)
 		const CoreV1__Taint *t = s->taints[i];
 		path_t p = FIELD_INDEX(FIELD(NULL, "metadata.taints"), i);
 		check_name(errs, FIELD(p, "key"), t->key, names_qualified);
-		check_name(errs, FIELD(p, "value"), t->value, names_label_value);
+		check_joined(errs, FIELD(p, "value"), t->value, names_label_value);
 		check_required_enum(errs, FIELD(p, "effect"), t->effect,
 		                    LIST("NoSchedule", "PreferNoSchedule", "NoExecute"));
 		if (!index_add(&seen, arena_printf(errs->arena, "%s:%s", t->key, t->effect), 0)) {
@@ -61,6 +61,7 @@ static void check_taints(errs_t errs, const CoreV1__NodeSpec *s)
 static void check_cidrs(errs_t errs, const CoreV1__NodeSpec *s)
 {
 	path_t p = FIELD(NULL, "spec.podCIDRs");
+	struct index seen = INDEX_IN(errs->arena);
 
 	for (size_t i = 0; i < s->n_pod_cidrs; i++)
 		check_name(errs, FIELD_INDEX(p, i), s->pod_cidrs[i], names_cidr);
@@ -68,14 +69,67 @@ static void check_cidrs(errs_t errs, const CoreV1__NodeSpec *s)
 	    (s->n_pod_cidrs == 2 && !strchr(s->pod_cidrs[0], ':') == !strchr(s->pod_cidrs[1], ':')))
 		field_invalid_json(errs, p, json_of_strings(errs, s->pod_cidrs, s->n_pod_cidrs),
 		                   "may specify no more than one CIDR for each IP family");
+	for (size_t i = 0; i < s->n_pod_cidrs; i++)
+		if (!index_add(&seen, s->pod_cidrs[i], 0))
+			field_duplicate(errs, FIELD_INDEX(p, i), s->pod_cidrs[i]);
+}
+
+/* Unlike resources elsewhere: any name will do, and its path is joined by dots. */
+static void check_amounts(errs_t errs, path_t p, struct quantity_entry *const *list, size_t n)
+{
+	for (size_t i = 0; i < n; i++) {
+		struct quantity q = quantity_of(list[i]->value->string);
+		path_t at = FIELD(p, list[i]->key);
+		quantity_check_nonneg(errs, at, list[i]->value->string);
+		if (resource_is_integer(list[i]->key) && !quantity_is_integer(&q))
+			field_invalid(errs, at, list[i]->value->string, "must be an integer");
+	}
+}
+
+static void check_config_ref(errs_t errs, path_t p, const CoreV1__ConfigMapNodeConfigSource *c,
+                             bool in_spec)
+{
+	if (in_spec && *c->uid)
+		field_forbidden(errs, FIELD(p, "uid"), "uid must not be set in spec");
+	if (in_spec && *c->resource_version)
+		field_forbidden(errs, FIELD(p, "resourceVersion"),
+		                "resourceVersion must not be set in spec");
+	if (!in_spec && !*c->uid)
+		field_required(errs, FIELD(p, "uid"), "uid must be set in status");
+	if (!in_spec && !*c->resource_version)
+		field_required(errs, FIELD(p, "resourceVersion"),
+		               "resourceVersion must be set in status");
+	if (!*c->namespace_)
+		field_required(errs, FIELD(p, "namespace"), "namespace must be set");
+	else
+		check_name(errs, FIELD(p, "namespace"), c->namespace_, names_dns1123_label);
+	if (!*c->name)
+		field_required(errs, FIELD(p, "name"), "name must be set");
+	else
+		check_name(errs, FIELD(p, "name"), c->name, names_dns1123_subdomain);
+	if (!*c->kubelet_config_key)
+		field_required(errs, FIELD(p, "kubeletConfigKey"), "kubeletConfigKey must be set");
+	else
+		check_name(errs, FIELD(p, "kubeletConfigKey"), c->kubelet_config_key,
+		           names_config_map_key);
+}
+
+/* A field of the past, which is checked for the sake of what is stored. */
+static void check_config_source(errs_t errs, path_t p, const CoreV1__NodeConfigSource *c,
+                                bool in_spec)
+{
+	if (c && c->config_map)
+		check_config_ref(errs, FIELD(p, "configMap"), c->config_map, in_spec);
+	else if (c)
+		field_invalid_json(errs, p, go_json_of(errs, c),
+		                   "exactly one reference subfield must be non-nil");
 }
 
 static void check_status(errs_t errs, const CoreV1__NodeStatus *s)
 {
-	resource_list_check(errs, FIELD(NULL, "status.capacity"), QUANTITIES(s->capacity),
-	                    s->n_capacity);
-	resource_list_check(errs, FIELD(NULL, "status.allocatable"), QUANTITIES(s->allocatable),
-	                    s->n_allocatable);
+	check_amounts(errs, FIELD(NULL, "status.capacity"), QUANTITIES(s->capacity), s->n_capacity);
+	check_amounts(errs, FIELD(NULL, "status.allocatable"), QUANTITIES(s->allocatable),
+	              s->n_allocatable);
 	struct index seen = INDEX_IN(errs->arena);
 	for (size_t i = 0; i < s->n_addresses; i++)
 		if (!index_add(&seen, go_json_of(errs, s->addresses[i]), 0))
@@ -99,6 +153,9 @@ static void validate_update(const struct strategy_ctx *ctx, const struct object 
 	const CoreV1__NodeSpec *s = OBJECT_MSG(obj, CoreV1__Node)->spec;
 	const CoreV1__NodeSpec *old = OBJECT_MSG(old_obj, CoreV1__Node)->spec;
 
+	check_config_source(errs, FIELD(NULL, "spec.configSource"), s->config_source, true);
+	if (strcmp(s->external_id, old->external_id))
+		field_forbidden(errs, FIELD(NULL, "spec.externalID"), "may not be updated");
 	if (old->n_pod_cidrs &&
 	    !same_strings(s->pod_cidrs, s->n_pod_cidrs, old->pod_cidrs, old->n_pod_cidrs))
 		field_forbidden(errs, FIELD(NULL, "spec.podCIDRs"),
@@ -111,7 +168,15 @@ static void validate_update(const struct strategy_ctx *ctx, const struct object 
 static void status_validate(const struct strategy_ctx *ctx, const struct object *obj,
                             const struct object *old, errs_t errs)
 {
-	check_status(errs, OBJECT_MSG(obj, CoreV1__Node)->status);
+	const CoreV1__NodeStatus *s = OBJECT_MSG(obj, CoreV1__Node)->status;
+	path_t p = FIELD(NULL, "status.config");
+
+	check_status(errs, s);
+	if (!s->config)
+		return;
+	check_config_source(errs, FIELD(p, "assigned"), s->config->assigned, false);
+	check_config_source(errs, FIELD(p, "active"), s->config->active, false);
+	check_config_source(errs, FIELD(p, "lastKnownGood"), s->config->last_known_good, false);
 }
 
 static void field_values(const struct object *obj, struct arena *a, const char **ret)

@@ -120,6 +120,8 @@ static void prepare_create(const struct strategy_ctx *ctx, struct object *obj)
 	pod->status = MSG_NEW(a, CoreV1__PodStatus, core_v1__pod_status__descriptor);
 	pod->status->phase = arena_strdup(a, "Pending");
 	pod->status->qos_class = arena_strdup(a, pod_qos_class(pod->spec));
+	pod_keys_merge(a, pod);
+	pod_apparmor_take(a, pod);
 	if (!pod->spec->n_scheduling_gates)
 		return;
 	CoreV1__PodCondition *c =
@@ -134,17 +136,17 @@ static void prepare_create(const struct strategy_ctx *ctx, struct object *obj)
 	pod->status->n_conditions = 1;
 }
 
-static void check_mirror(errs_t errs, const CoreV1__Pod *pod)
+static void check_token_volumes(errs_t errs, const CoreV1__PodSpec *spec)
 {
-	const char *mirror =
-	    strings_get(STRINGS(pod->metadata->annotations), pod->metadata->n_annotations,
-	                "kubernetes.io/config.mirror");
-
-	if (mirror && !*pod->spec->node_name)
-		field_invalid(
-		    errs,
-		    FIELD_KEY(FIELD(NULL, "metadata.annotations"), "kubernetes.io/config.mirror"),
-		    mirror, "must set spec.nodeName if mirror pod annotation is set");
+	for (size_t i = 0; i < spec->n_volumes; i++) {
+		const CoreV1__ProjectedVolumeSource *v = spec->volumes[i]->volume_source->projected;
+		path_t p = FIELD(FIELD_INDEX(FIELD(NULL, "spec.volumes"), i), "projected.sources");
+		for (size_t j = 0; v && j < v->n_sources; j++)
+			if (v->sources[j]->service_account_token)
+				field_forbidden(
+				    errs, FIELD(FIELD_INDEX(p, j), "serviceAccountToken"),
+				    "must not be specified when serviceAccountName is not set");
+	}
 }
 
 static void validate(const struct strategy_ctx *ctx, const struct object *obj, errs_t errs)
@@ -155,10 +157,15 @@ static void validate(const struct strategy_ctx *ctx, const struct object *obj, e
 	    .errs = errs,
 	    .spec_path = FIELD(NULL, "spec"),
 	    .spec = pod->spec,
+	    .name = pod->metadata->name,
 	};
 
-	check_mirror(errs, pod);
+	pod_annotations_check(errs, FIELD(NULL, "metadata.annotations"),
+	                      STRINGS(pod->metadata->annotations), pod->metadata->n_annotations,
+	                      pod->spec);
 	pod_spec_check(&s);
+	if (!*pod->spec->service_account_name)
+		check_token_volumes(errs, pod->spec);
 }
 
 static void validate_create(const struct strategy_ctx *ctx, const struct object *obj, errs_t errs)
@@ -171,6 +178,8 @@ static void validate_create(const struct strategy_ctx *ctx, const struct object 
 	if (*spec->node_name && spec->n_scheduling_gates)
 		field_forbidden(errs, FIELD(NULL, "spec.nodeName"),
 		                "cannot be set until all schedulingGates have been cleared");
+	pod_annotations_match(errs, FIELD(NULL, "spec"), STRINGS(obj->meta->annotations),
+	                      obj->meta->n_annotations, spec);
 }
 
 static void warnings(const struct strategy_ctx *ctx, const struct object *obj,
@@ -222,35 +231,6 @@ static void field_values(const struct object *obj, struct arena *a, const char *
 	ret[7] = pod->status->nominated_node_name;
 }
 
-static void status_prepare(const struct strategy_ctx *ctx, struct object *obj,
-                           const struct object *old)
-{
-	CoreV1__Pod *pod = OBJECT_MSG(obj, CoreV1__Pod);
-	const CoreV1__Pod *was = OBJECT_MSG(old, CoreV1__Pod);
-
-	pod->metadata->owner_references = was->metadata->owner_references;
-	pod->metadata->n_owner_references = was->metadata->n_owner_references;
-	if (!*pod->status->qos_class)
-		pod->status->qos_class = was->status->qos_class;
-}
-
-static void status_validate(const struct strategy_ctx *ctx, const struct object *obj,
-                            const struct object *old, errs_t errs)
-{
-	const CoreV1__PodStatus *s = OBJECT_MSG(obj, CoreV1__Pod)->status;
-	const CoreV1__PodStatus *was = OBJECT_MSG(old, CoreV1__Pod)->status;
-
-	if (*was->qos_class)
-		check_immutable_str(errs, FIELD(NULL, "status.qosClass"), s->qos_class,
-		                    was->qos_class);
-	for (size_t i = 0; i < s->n_conditions; i++)
-		check_name(errs, FIELD(FIELD_INDEX(FIELD(NULL, "status.conditions"), i), "type"),
-		           s->conditions[i]->type, names_qualified);
-	for (size_t i = 0; i < s->n_pod_ips; i++)
-		check_name(errs, FIELD(FIELD_INDEX(FIELD(NULL, "status.podIPs"), i), "ip"),
-		           s->pod_ips[i]->ip, names_ip);
-}
-
 const struct strategy pod_strategy = {
     .kind = "Pod",
     .generation = GENERATION_SPEC,
@@ -274,8 +254,8 @@ const struct strategy pod_status_strategy = {
     .is_status = true,
     .lax_update = true,
     .defaults = defaults,
-    .prepare_update = status_prepare,
-    .validate_update = status_validate,
+    .prepare_update = pod_status_prepare,
+    .validate_update = pod_status_validate,
     .allow_unconditional_update = true,
     .table_row = pod_table_row,
 };

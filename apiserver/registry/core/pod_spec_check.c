@@ -22,6 +22,50 @@ static void index_names(struct pod_scope *s)
 		index_add(&s->claims, s->spec->resource_claims[i]->name, (uint32_t)i);
 }
 
+/* The claim that is made for a pod is called after it. */
+static void check_claim_template(struct pod_scope *s, path_t at, const CoreV1__Volume *v)
+{
+	const CoreV1__PersistentVolumeClaimTemplate *t =
+	    v->volume_source->ephemeral->volume_claim_template;
+	path_t p = FIELD(at, "ephemeral.volumeClaimTemplate"), meta = FIELD(p, "metadata");
+
+	check_annotations(s->errs, FIELD(meta, "annotations"), STRINGS(t->metadata->annotations),
+	                  t->metadata->n_annotations);
+	check_labels(s->errs, FIELD(meta, "labels"), STRINGS(t->metadata->labels),
+	             t->metadata->n_labels);
+	if (*t->metadata->name)
+		field_forbidden(s->errs, FIELD(meta, "name"), "cannot be set");
+	if (*t->metadata->namespace_)
+		field_forbidden(s->errs, FIELD(meta, "namespace"), "cannot be set");
+	if (t->metadata->n_finalizers)
+		field_forbidden(s->errs, FIELD(meta, "finalizers"), "cannot be set");
+	pvc_spec_check(s->errs, FIELD(p, "spec"), t->spec);
+	if (s->name && *s->name && *v->name) {
+		const char *msgs[NAMES_MAX];
+		const char *name = arena_printf(s->errs->arena, "%s-%s", s->name, v->name);
+		size_t n = names_dns1123_subdomain(name, s->errs->arena, msgs);
+		for (size_t i = 0; i < n; i++)
+			field_add(s->errs, FIELD_INVALID, FIELD(at, "name"),
+			          field_quote(s->errs->arena, v->name), "PVC name \"%s\": %s", name,
+			          msgs[i]);
+	}
+}
+
+/* A claim that is made for an ephemeral volume of the pod is not to be named as another's. */
+static void check_claim_name(struct pod_scope *s, path_t at, const CoreV1__Volume *v)
+{
+	const CoreV1__PersistentVolumeClaimVolumeSource *c =
+	    v->volume_source->persistent_volume_claim;
+	size_t n = s->name ? strlen(s->name) : 0;
+
+	if (!c || !n || strncmp(c->claim_name, s->name, n) || c->claim_name[n] != '-')
+		return;
+	const CoreV1__Volume *made = pod_volume(s, c->claim_name + n + 1);
+	if (made && made->volume_source->ephemeral)
+		field_invalid(s->errs, FIELD(at, "persistentVolumeClaim.claimName"), c->claim_name,
+		              "must not reference a PVC that gets created for an ephemeral volume");
+}
+
 void volumes_check(struct pod_scope *s)
 {
 	const CoreV1__PodSpec *spec = s->spec;
@@ -33,8 +77,8 @@ void volumes_check(struct pod_scope *s)
 		                    "must specify a volume type");
 		if (v->volume_source->ephemeral &&
 		    v->volume_source->ephemeral->volume_claim_template)
-			pvc_spec_check(s->errs, FIELD(at, "ephemeral.volumeClaimTemplate.spec"),
-			               v->volume_source->ephemeral->volume_claim_template->spec);
+			check_claim_template(s, at, v);
+		check_claim_name(s, at, v);
 		if (!check_required_name(s->errs, FIELD(at, "name"), v->name, names_dns1123_label))
 			continue;
 		if (pod_volume(s, v->name) != v)
@@ -54,7 +98,7 @@ static void check_topology_spread(errs_t errs, path_t p, const CoreV1__TopologyS
 	check_enum(errs, FIELD(p, "whenUnsatisfiable"), c->when_unsatisfiable,
 	           LIST("DoNotSchedule", "ScheduleAnyway"));
 	if (!index_add(seen, pair, 0))
-		field_duplicate(errs, p, pair);
+		field_duplicate(errs, FIELD(p, "{topologyKey, whenUnsatisfiable}"), pair);
 	if (c->has_min_domains) {
 		check_positive(errs, FIELD(p, "minDomains"), c->min_domains);
 		if (strcmp(c->when_unsatisfiable, "DoNotSchedule"))
@@ -73,6 +117,7 @@ static void check_topology_spread(errs_t errs, path_t p, const CoreV1__TopologyS
 	for (size_t j = 0; j < c->n_match_label_keys; j++)
 		check_name(errs, FIELD_INDEX(FIELD(p, "matchLabelKeys"), j), c->match_label_keys[j],
 		           names_qualified);
+	selector_keys_check(errs, p, c->label_selector, c->match_label_keys, c->n_match_label_keys);
 	if (c->n_match_label_keys && !c->label_selector)
 		field_forbidden(errs, FIELD(p, "matchLabelKeys"),
 		                "must not be specified when labelSelector is not set");
@@ -189,8 +234,8 @@ static void check_host_aliases(struct pod_scope *s)
 		path_t p = FIELD(s->spec_path, "hostAliases");
 		check_name(s->errs, FIELD(FIELD_INDEX(p, i), "ip"), h->ip, names_ip);
 		for (size_t j = 0; j < h->n_hostnames; j++)
-			check_name(s->errs, FIELD(p, "hostnames"), h->hostnames[j],
-			           names_dns1123_subdomain);
+			check_name(s->errs, FIELD_INDEX(FIELD(FIELD_INDEX(p, i), "hostnames"), j),
+			           h->hostnames[j], names_dns1123_subdomain);
 	}
 }
 
@@ -245,7 +290,8 @@ void pod_spec_check(struct pod_scope *s)
 	affinity_check(s);
 	check_gates(s);
 	struct index spread = INDEX_IN(errs->arena);
-	for (size_t i = 0; i < spec->n_topology_spread_constraints; i++)
+	/* Of two alike the first is the one that is named. */
+	for (size_t i = spec->n_topology_spread_constraints; i-- > 0;)
 		check_topology_spread(errs, FIELD_INDEX(FIELD(p, "topologySpreadConstraints"), i),
 		                      spec->topology_spread_constraints[i], &spread);
 	check_names(s);
@@ -259,7 +305,7 @@ void pod_spec_check(struct pod_scope *s)
 		           LIST("PreemptLowerPriority", "Never"));
 	resource_list_check(errs, FIELD(p, "overhead"), QUANTITIES(spec->overhead),
 	                    spec->n_overhead);
-	resources_check(s, FIELD(p, "resources"), spec->resources);
+	pod_resources_check(s);
 }
 
 void pod_template_check(const struct strategy_ctx *ctx, errs_t errs, path_t path,
@@ -275,8 +321,12 @@ void pod_template_check(const struct strategy_ctx *ctx, errs_t errs, path_t path
 
 	check_labels(errs, FIELD(path, "labels"), STRINGS(t->metadata->labels),
 	             t->metadata->n_labels);
-	check_annotations(errs, FIELD(path, "annotations"), STRINGS(t->metadata->annotations),
+	struct string_entry *const *annotations = STRINGS(t->metadata->annotations);
+	check_annotations(errs, FIELD(path, "annotations"), annotations,
 	                  t->metadata->n_annotations);
+	pod_annotations_check(errs, FIELD(path, "annotations"), annotations,
+	                      t->metadata->n_annotations, t->spec);
+	pod_annotations_match(errs, s.spec_path, annotations, t->metadata->n_annotations, t->spec);
 	pod_spec_check(&s);
 	if (t->spec->n_ephemeral_containers)
 		field_forbidden(errs, FIELD(path, "spec.ephemeralContainers"),

@@ -2,7 +2,9 @@
 /* What may change in a pod that exists, on each of its subresources. */
 #include "apiserver/registry/core/pod.h"
 #include "apiserver/registry/core/pod_spec.h"
+#include "apiserver/registry/defaults.h"
 #include "apiserver/registry/diff.h"
+#include "apiserver/registry/row.h"
 #include "proto/msg.h"
 #include "proto/schema.h"
 
@@ -72,6 +74,20 @@ static void check_gates_shrink(errs_t errs, const CoreV1__PodSpec *now, const Co
 	}
 }
 
+/* Puts the old node affinity back, and nothing else of the affinity. */
+static void munge_affinity(struct arena *a, CoreV1__PodSpec *s, const CoreV1__PodSpec *old)
+{
+	CoreV1__NodeAffinity *was = old->affinity ? old->affinity->node_affinity : NULL;
+
+	if (!s->affinity && was)
+		s->affinity = MSG_NEW(a, CoreV1__Affinity, core_v1__affinity__descriptor);
+	if (s->affinity)
+		s->affinity->node_affinity = was;
+	if (s->affinity && !old->affinity && !s->affinity->pod_affinity &&
+	    !s->affinity->pod_anti_affinity)
+		s->affinity = NULL;
+}
+
 /* The new spec with everything that may change put back: equal to the old one when nothing else
  * has changed. */
 static CoreV1__PodSpec *munge(struct arena *a, const CoreV1__PodSpec *now,
@@ -97,12 +113,85 @@ static CoreV1__PodSpec *munge(struct arena *a, const CoreV1__PodSpec *now,
 	if (old->n_scheduling_gates) { /* a gated pod may be moved */
 		s->node_selector = old->node_selector;
 		s->n_node_selector = old->n_node_selector;
-		if (s->affinity && old->affinity)
-			s->affinity->node_affinity = old->affinity->node_affinity;
-		else
-			s->affinity = old->affinity;
+		munge_affinity(a, s, old);
 	}
 	return s;
+}
+
+/* --- where a gated pod may be scheduled: it only gets narrower ----------------------------------
+ */
+
+static void check_node_selector(errs_t errs, const CoreV1__PodSpec *now, const CoreV1__PodSpec *old)
+{
+	struct string_entry *const *map = STRINGS(now->node_selector);
+
+	for (size_t i = 0; i < old->n_node_selector; i++) {
+		const char *value =
+		    strings_get(map, now->n_node_selector, old->node_selector[i]->key);
+		if (value && same_str(value, old->node_selector[i]->value))
+			continue;
+		field_invalid_json(errs, FIELD(NULL, "spec.nodeSelector"),
+		                   json_of_map(errs, map, now->n_node_selector),
+		                   "only additions to spec.nodeSelector are allowed (no mutations "
+		                   "or deletions)");
+		return;
+	}
+}
+
+static bool begins_with(CoreV1__NodeSelectorRequirement *const *now, size_t n,
+                        CoreV1__NodeSelectorRequirement *const *old, size_t n_old)
+{
+	return n >= n_old && same_list(now, n_old, old, n_old);
+}
+
+static bool only_adds(const CoreV1__NodeSelectorTerm *now, const CoreV1__NodeSelectorTerm *old)
+{
+	if (!old->n_match_expressions && !old->n_match_fields &&
+	    (now->n_match_expressions || now->n_match_fields))
+		return false;
+	return begins_with(now->match_expressions, now->n_match_expressions, old->match_expressions,
+	                   old->n_match_expressions) &&
+	       begins_with(now->match_fields, now->n_match_fields, old->match_fields,
+	                   old->n_match_fields);
+}
+
+static const CoreV1__NodeSelector *required_terms(const CoreV1__PodSpec *s)
+{
+	const CoreV1__NodeAffinity *n = s->affinity ? s->affinity->node_affinity : NULL;
+
+	return n ? n->required_during_scheduling_ignored_during_execution : NULL;
+}
+
+static const char *terms_json(errs_t errs, const CoreV1__NodeSelector *s)
+{
+	struct join text = JOIN(errs->arena, ",");
+
+	for (size_t i = 0; s && i < s->n_node_selector_terms; i++)
+		join_add(&text, go_json_of(errs, s->node_selector_terms[i]));
+	return s && s->n_node_selector_terms ? arena_printf(errs->arena, "[%s]", join_text(&text))
+	                                     : "null";
+}
+
+static void check_node_affinity(errs_t errs, const CoreV1__PodSpec *now, const CoreV1__PodSpec *old)
+{
+	path_t p = FIELD(NULL, "spec.affinity.nodeAffinity."
+	                       "requiredDuringSchedulingIgnoredDuringExecution.nodeSelectorTerms");
+	const CoreV1__NodeSelector *is = required_terms(now), *was = required_terms(old);
+	size_t n = is ? is->n_node_selector_terms : 0, n_was = was ? was->n_node_selector_terms : 0;
+
+	if (!n_was)
+		return;
+	if (n != n_was) {
+		field_invalid_json(
+		    errs, p, terms_json(errs, is),
+		    "no additions/deletions to non-empty NodeSelectorTerms list are allowed");
+		return;
+	}
+	for (size_t i = 0; i < n; i++)
+		if (!only_adds(is->node_selector_terms[i], was->node_selector_terms[i]))
+			field_invalid_json(
+			    errs, FIELD_INDEX(p, i), go_json_of(errs, is->node_selector_terms[i]),
+			    "only additions are allowed (no mutations or deletions)");
 }
 
 void pod_validate_update(const struct strategy_ctx *ctx, const struct object *obj,
@@ -112,6 +201,8 @@ void pod_validate_update(const struct strategy_ctx *ctx, const struct object *ob
 	const CoreV1__PodSpec *old = OBJECT_MSG(old_obj, CoreV1__Pod)->spec;
 	path_t p = FIELD(NULL, "spec");
 
+	pod_annotations_check_update(errs, OBJECT_MSG(obj, CoreV1__Pod),
+	                             OBJECT_MSG(old_obj, CoreV1__Pod));
 	check_images(errs, FIELD(p, "containers"), now->containers, now->n_containers);
 	check_images(errs, FIELD(p, "initContainers"), now->init_containers,
 	             now->n_init_containers);
@@ -128,6 +219,10 @@ void pod_validate_update(const struct strategy_ctx *ctx, const struct object *ob
 	check_deadline(errs, now, old);
 	check_tolerations_grow(errs, now, old);
 	check_gates_shrink(errs, now, old);
+	if (old->n_scheduling_gates) {
+		check_node_selector(errs, now, old);
+		check_node_affinity(errs, now, old);
+	}
 	const CoreV1__PodSpec *munged = munge(errs->arena, now, old);
 	if (!same_msg(munged, old))
 		field_add(
@@ -159,6 +254,14 @@ void pod_ephemeral_validate(const struct strategy_ctx *ctx, const struct object 
 	const CoreV1__PodSpec *now = OBJECT_MSG(obj, CoreV1__Pod)->spec;
 	const CoreV1__PodSpec *old = OBJECT_MSG(old_obj, CoreV1__Pod)->spec;
 
+	pod_annotations_check_update(errs, OBJECT_MSG(obj, CoreV1__Pod),
+	                             OBJECT_MSG(old_obj, CoreV1__Pod));
+	if (pod_is_mirror(OBJECT_MSG(old_obj, CoreV1__Pod))) {
+		errs->n = 0;
+		field_forbidden(errs, FIELD(NULL, ""),
+		                "static pods do not support ephemeral containers");
+		return;
+	}
 	struct index names = INDEX_IN(errs->arena);
 
 	for (size_t i = 0; i < now->n_ephemeral_containers; i++)
@@ -176,90 +279,4 @@ void pod_ephemeral_validate(const struct strategy_ctx *ctx, const struct object 
 			          name, is ? "changed" : "removed",
 			          is ? msg_diff(errs, was, is) : "");
 	}
-}
-
-/* Takes over the resources of containers of the same names. */
-static void take_resources(struct arena *a, CoreV1__Container **to, size_t n_to,
-                           CoreV1__Container *const *from, size_t n_from)
-{
-	struct index names = INDEX_IN(a);
-
-	for (size_t i = 0; i < n_to; i++)
-		index_add(&names, to[i]->name, (uint32_t)i);
-	for (size_t i = 0; i < n_from; i++) {
-		int64_t at = index_find(&names, from[i]->name);
-		if (at < 0)
-			continue;
-		to[at]->resources = from[i]->resources;
-		to[at]->resize_policy = from[i]->resize_policy;
-		to[at]->n_resize_policy = from[i]->n_resize_policy;
-	}
-}
-
-void pod_resize_prepare(const struct strategy_ctx *ctx, struct object *obj,
-                        const struct object *old)
-{
-	CoreV1__Pod *pod = OBJECT_MSG(obj, CoreV1__Pod);
-	CoreV1__PodSpec *was = OBJECT_MSG(old, CoreV1__Pod)->spec;
-	CoreV1__PodSpec *spec =
-	    (CoreV1__PodSpec *)msg_copy(schema_of(was->base.descriptor), &was->base, ctx->arena);
-
-	take_resources(ctx->arena, spec->containers, spec->n_containers, pod->spec->containers,
-	               pod->spec->n_containers);
-	take_resources(ctx->arena, spec->init_containers, spec->n_init_containers,
-	               pod->spec->init_containers, pod->spec->n_init_containers);
-	pod->spec = spec;
-}
-
-/* Entries other than CPU and memory stay as they are. */
-static bool same_fixed_resources(struct quantity_entry *const *a, size_t na,
-                                 struct quantity_entry *const *b, size_t nb)
-{
-	for (size_t i = 0; i < na; i++) {
-		const char *other;
-		if (list_has(LIST("cpu", "memory"), a[i]->key))
-			continue;
-		other = quantities_get(b, nb, a[i]->key);
-		if (!other || quantity_cmp_text(other, a[i]->value->string))
-			return false;
-	}
-	return true;
-}
-
-static void check_resized(errs_t errs, path_t p, const CoreV1__ResourceRequirements *now,
-                          const CoreV1__ResourceRequirements *old)
-{
-	struct quantity_entry *const *l = QUANTITIES(now->limits), *const *ol =
-	                                                               QUANTITIES(old->limits);
-	struct quantity_entry *const *r = QUANTITIES(now->requests);
-	struct quantity_entry *const * or = QUANTITIES(old->requests);
-
-	if (!same_fixed_resources(l, now->n_limits, ol, old->n_limits) ||
-	    !same_fixed_resources(ol, old->n_limits, l, now->n_limits) ||
-	    !same_fixed_resources(r, now->n_requests, or, old->n_requests) ||
-	    !same_fixed_resources(or, old->n_requests, r, now->n_requests))
-		field_forbidden(errs, p, "only cpu and memory resources are mutable");
-	for (size_t i = 0; i < old->n_limits; i++)
-		if (!quantities_get(l, now->n_limits, ol[i]->key))
-			field_forbidden(errs, FIELD(p, "limits"),
-			                "resource limits cannot be removed");
-	for (size_t i = 0; i < old->n_requests; i++)
-		if (!quantities_get(r, now->n_requests, or [i] -> key))
-			field_forbidden(errs, FIELD(p, "requests"),
-			                "resource requests cannot be removed");
-}
-
-void pod_resize_validate(const struct strategy_ctx *ctx, const struct object *obj,
-                         const struct object *old_obj, errs_t errs)
-{
-	const CoreV1__Pod *pod = OBJECT_MSG(obj, CoreV1__Pod);
-	const CoreV1__Pod *old = OBJECT_MSG(old_obj, CoreV1__Pod);
-
-	if (strcmp(pod_qos_class(pod->spec), old->status->qos_class))
-		field_invalid(errs, FIELD(NULL, "spec"), pod_qos_class(pod->spec),
-		              "Pod QOS Class may not change as a result of resizing");
-	for (size_t i = 0; i < pod->spec->n_containers; i++)
-		check_resized(
-		    errs, FIELD(FIELD_INDEX(FIELD(NULL, "spec.containers"), i), "resources"),
-		    pod->spec->containers[i]->resources, old->spec->containers[i]->resources);
 }

@@ -4,7 +4,10 @@
 #include "apiserver/registry/core/pvc.h"
 #include "apiserver/registry/core/volume_check.h"
 #include "apiserver/registry/defaults.h"
+#include "apiserver/registry/diff.h"
 #include "apiserver/registry/row.h"
+#include "proto/msg.h"
+#include "proto/schema.h"
 
 static void set_phase_time(const struct strategy_ctx *ctx, CoreV1__PersistentVolumeStatus *s)
 {
@@ -55,6 +58,21 @@ static void check_affinity(errs_t errs, const CoreV1__PersistentVolumeSpec *s)
 	}
 }
 
+static void check_attributes_class(errs_t errs, const CoreV1__PersistentVolumeSpec *s)
+{
+	path_t p = FIELD(NULL, "spec.volumeAttributesClassName");
+
+	if (!s->volume_attributes_class_name)
+		return;
+	if (!*s->volume_attributes_class_name)
+		field_required(errs, p, "an empty string is disallowed");
+	else
+		check_name(errs, p, s->volume_attributes_class_name, names_dns1123_subdomain);
+	if (!s->persistent_volume_source->csi)
+		field_required(errs, FIELD(NULL, "spec.csi"),
+		               "has to be specified when using volumeAttributesClassName");
+}
+
 static void validate(const struct strategy_ctx *ctx, const struct object *obj, errs_t errs)
 {
 	const CoreV1__PersistentVolumeSpec *s = OBJECT_MSG(obj, CoreV1__PersistentVolume)->spec;
@@ -84,6 +102,60 @@ static void validate(const struct strategy_ctx *ctx, const struct object *obj, e
 	    !strcmp(s->persistent_volume_reclaim_policy, "Recycle"))
 		field_forbidden(errs, FIELD(p, "persistentVolumeReclaimPolicy"),
 		                "may not be 'recycle' for a hostPath mount of '/'");
+	check_attributes_class(errs, s);
+}
+
+/* The secret for growing may be given later. */
+static bool same_source(struct arena *a, const CoreV1__PersistentVolumeSource *now,
+                        const CoreV1__PersistentVolumeSource *old)
+{
+	if (!now->csi || !old->csi || old->csi->controller_expand_secret_ref)
+		return same_msg(now, old);
+	CoreV1__PersistentVolumeSource *copy = arena_memdup(a, now, sizeof(*now));
+	copy->csi = arena_memdup(a, now->csi, sizeof(*now->csi));
+	copy->csi->controller_expand_secret_ref = NULL;
+	return same_msg(copy, old);
+}
+
+/* Keys of labels that have become stable may be replaced. */
+static const char *stable_key(const char *key)
+{
+	static const char *const keys[][2] = {
+	    {"failure-domain.beta.kubernetes.io/zone", "topology.kubernetes.io/zone"},
+	    {"failure-domain.beta.kubernetes.io/region", "topology.kubernetes.io/region"},
+	    {"beta.kubernetes.io/os", "kubernetes.io/os"},
+	    {"beta.kubernetes.io/arch", "kubernetes.io/arch"},
+	    {"beta.kubernetes.io/instance-type", "node.kubernetes.io/instance-type"},
+	};
+
+	for (size_t i = 0; i < ARRAY_LEN(keys); i++)
+		if (!strcmp(keys[i][0], key))
+			return keys[i][1];
+	return NULL;
+}
+
+static bool same_affinity(struct arena *a, const CoreV1__VolumeNodeAffinity *now,
+                          const CoreV1__VolumeNodeAffinity *old)
+{
+	CoreV1__VolumeNodeAffinity *was;
+
+	if (!now || !now->required || !old->required)
+		return same_msg(now, old);
+	was =
+	    (CoreV1__VolumeNodeAffinity *)msg_copy(schema_of(old->base.descriptor), &old->base, a);
+	for (size_t i = 0;
+	     i < was->required->n_node_selector_terms && i < now->required->n_node_selector_terms;
+	     i++) {
+		const CoreV1__NodeSelectorTerm *t = now->required->node_selector_terms[i];
+		CoreV1__NodeSelectorTerm *o = was->required->node_selector_terms[i];
+		for (size_t j = 0; j < o->n_match_expressions && j < t->n_match_expressions; j++) {
+			char **key = &o->match_expressions[j]->key;
+			const char *stable = stable_key(*key);
+			if (stable && !strcmp(stable, t->match_expressions[j]->key))
+				*key = arena_strdup(a, stable);
+		}
+	}
+	return same_msg(now, was);
 }
 
 static void validate_update(const struct strategy_ctx *ctx, const struct object *obj,
@@ -93,14 +165,19 @@ static void validate_update(const struct strategy_ctx *ctx, const struct object 
 	const CoreV1__PersistentVolumeSpec *old =
 	    OBJECT_MSG(old_obj, CoreV1__PersistentVolume)->spec;
 
-	if (!same_msg(s->persistent_volume_source, old->persistent_volume_source))
-		field_forbidden(errs, FIELD(NULL, "spec.persistentvolumesource"),
-		                "spec.persistentvolumesource is immutable after creation");
+	if (!same_source(errs->arena, s->persistent_volume_source, old->persistent_volume_source))
+		field_add(
+		    errs, FIELD_FORBIDDEN, FIELD(NULL, "spec.persistentvolumesource"), NULL,
+		    "spec.persistentvolumesource is immutable after creation\n%s",
+		    msg_diff(errs, old->persistent_volume_source, s->persistent_volume_source));
 	check_immutable_str(errs, FIELD(NULL, "volumeMode"), s->volume_mode, old->volume_mode);
-	if (old->node_affinity && !same_msg(s->node_affinity, old->node_affinity))
+	if (old->node_affinity && !same_affinity(errs->arena, s->node_affinity, old->node_affinity))
 		field_invalid_json(errs, FIELD(NULL, "nodeAffinity"),
 		                   go_json_of(errs, s->node_affinity),
 		                   "field is immutable, except for updating from beta label to GA");
+	if (old->volume_attributes_class_name && !s->volume_attributes_class_name)
+		field_forbidden(errs, FIELD(NULL, "spec.volumeAttributesClassName"),
+		                "update from non-nil value to nil is forbidden");
 }
 
 static const char *modes_text(struct arena *a, const CoreV1__PersistentVolumeSpec *s)

@@ -9,7 +9,7 @@ static const char class_annotation[] = "volume.beta.kubernetes.io/storage-class"
 
 void access_modes_check(errs_t errs, path_t p, char *const *modes, size_t n)
 {
-	bool once_pod = false;
+	bool once_pod = false, other = false;
 
 	if (!n)
 		field_required(errs, p, "at least 1 access mode is required");
@@ -18,8 +18,9 @@ void access_modes_check(errs_t errs, path_t p, char *const *modes, size_t n)
 		    errs, p, modes[i],
 		    LIST("ReadOnlyMany", "ReadWriteMany", "ReadWriteOnce", "ReadWriteOncePod"));
 		once_pod |= !strcmp(modes[i], "ReadWriteOncePod");
+		other |= list_has(LIST("ReadOnlyMany", "ReadWriteMany", "ReadWriteOnce"), modes[i]);
 	}
-	if (once_pod && n > 1)
+	if (once_pod && other)
 		field_forbidden(errs, p, "may not use ReadWriteOncePod with other access modes");
 }
 
@@ -38,6 +39,30 @@ static void check_data_source(errs_t errs, path_t p, const CoreV1__TypedLocalObj
 	}
 }
 
+static void check_data_source_ref(errs_t errs, path_t p, const CoreV1__PersistentVolumeClaimSpec *s)
+{
+	const CoreV1__TypedObjectReference *r = s->data_source_ref;
+	const CoreV1__TypedLocalObjectReference *d = s->data_source;
+	path_t at = FIELD(p, "dataSourceRef");
+	CoreV1__TypedLocalObjectReference local = CORE_V1__TYPED_LOCAL_OBJECT_REFERENCE__INIT;
+
+	local.api_group = r->api_group;
+	local.kind = r->kind;
+	local.name = r->name;
+	check_data_source(errs, at, &local);
+	bool has_namespace = r->namespace_ && *r->namespace_;
+	if (has_namespace)
+		check_name(errs, FIELD(at, "namespace"), r->namespace_, names_dns1123_label);
+	/* Upstream shows the path where the value belongs. */
+	const char *shown = field_path_str(errs->arena, FIELD(p, "dataSource"));
+	if (has_namespace && d)
+		field_invalid(errs, p, shown,
+		              "may not be specified when dataSourceRef.namespace is specified");
+	else if (d && (!same_str(d->api_group, r->api_group) || strcmp(d->kind, r->kind) ||
+	               strcmp(d->name, r->name)))
+		field_invalid(errs, p, shown, "must match dataSourceRef");
+}
+
 void pvc_spec_check(errs_t errs, path_t p, const CoreV1__PersistentVolumeClaimSpec *s)
 {
 	const CoreV1__VolumeResourceRequirements *r = s->resources;
@@ -51,8 +76,8 @@ void pvc_spec_check(errs_t errs, path_t p, const CoreV1__PersistentVolumeClaimSp
 	} else {
 		struct quantity q = quantity_of(storage);
 		if (quantity_sign(&q) <= 0)
-			field_invalid(errs, FIELD_KEY(FIELD(resources, "requests"), "storage"),
-			              storage, "must be greater than zero");
+			field_invalid(errs, FIELD_KEY(resources, "storage"), storage,
+			              "must be greater than zero");
 	}
 	if (s->storage_class_name && *s->storage_class_name)
 		check_name(errs, FIELD(p, "storageClassName"), s->storage_class_name,
@@ -62,6 +87,8 @@ void pvc_spec_check(errs_t errs, path_t p, const CoreV1__PersistentVolumeClaimSp
 		           LIST("Block", "Filesystem"));
 	if (s->data_source)
 		check_data_source(errs, FIELD(p, "dataSource"), s->data_source);
+	if (s->data_source_ref)
+		check_data_source_ref(errs, p, s);
 	if (s->volume_attributes_class_name && *s->volume_attributes_class_name)
 		check_name(errs, FIELD(p, "volumeAttributesClassName"),
 		           s->volume_attributes_class_name, names_dns1123_subdomain);

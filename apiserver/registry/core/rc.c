@@ -56,7 +56,6 @@ static void validate(const struct strategy_ctx *ctx, const struct object *obj, e
 	check_nonneg(errs, FIELD(p, "minReadySeconds"), s->min_ready_seconds);
 	if (!s->n_selector)
 		field_required(errs, FIELD(p, "selector"), "");
-	check_labels(errs, FIELD(p, "selector"), STRINGS(s->selector), s->n_selector);
 	if (!s->template_) {
 		field_required(errs, FIELD(p, "template"), "");
 		return;
@@ -108,11 +107,37 @@ const struct strategy rc_strategy = {
     .table_row = row,
 };
 
+static void check_status_count(errs_t errs, const char *field, int64_t n, int64_t most)
+{
+	path_t p = FIELD(FIELD(NULL, "status"), field);
+
+	check_nonneg(errs, p, n);
+	if (n > most)
+		field_invalid_int(errs, p, n, "cannot be greater than status.replicas");
+}
+
+static void status_validate(const struct strategy_ctx *ctx, const struct object *obj,
+                            const struct object *old, errs_t errs)
+{
+	const CoreV1__ReplicationControllerStatus *s =
+	    OBJECT_MSG(obj, CoreV1__ReplicationController)->status;
+
+	check_nonneg(errs, FIELD(NULL, "status.replicas"), s->replicas);
+	check_nonneg(errs, FIELD(NULL, "status.observedGeneration"), s->observed_generation);
+	check_status_count(errs, "fullyLabeledReplicas", s->fully_labeled_replicas, s->replicas);
+	check_status_count(errs, "readyReplicas", s->ready_replicas, s->replicas);
+	check_status_count(errs, "availableReplicas", s->available_replicas, s->replicas);
+	if (s->available_replicas > s->ready_replicas)
+		field_invalid_int(errs, FIELD(NULL, "status.availableReplicas"),
+		                  s->available_replicas, "cannot be greater than readyReplicas");
+}
+
 const struct strategy rc_status_strategy = {
     .kind = "ReplicationController",
     .is_status = true,
     .lax_update = true,
     .defaults = defaults,
+    .validate_update = status_validate,
     .allow_unconditional_update = true,
     .table_row = row,
 };

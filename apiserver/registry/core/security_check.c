@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "apiserver/registry/core/pod_spec.h"
 
-enum { ID_MAX = INT32_MAX, SYSCTL_NAME_MAX = 253 };
+enum { ID_MAX = INT32_MAX, SYSCTL_NAME_MAX = 253, APPARMOR_BYTES_MAX = 4095 };
+
+static const char spaces[] = " \t\n\v\f\r";
 
 static void check_id(errs_t errs, path_t p, bool has, int64_t id)
 {
@@ -15,13 +17,16 @@ static void check_seccomp(errs_t errs, path_t p, const CoreV1__SeccompProfile *s
 
 	if (!s)
 		return;
-	if (!check_required_enum(errs, FIELD(p, "type"), s->type,
-	                         LIST("Localhost", "RuntimeDefault", "Unconfined")))
-		return;
+	if (!*s->type)
+		field_required(errs, FIELD(p, "type"),
+		               "type is required when seccompProfile is set");
+	else
+		check_enum(errs, FIELD(p, "type"), s->type,
+		           LIST("Localhost", "RuntimeDefault", "Unconfined"));
 	if (strcmp(s->type, "Localhost")) {
 		if (s->localhost_profile)
-			field_invalid(errs, profile, s->localhost_profile,
-			              "can only be set when seccomp type is Localhost");
+			field_invalid_json(errs, profile, go_json_of(errs, s),
+			                   "can only be set when seccomp type is Localhost");
 	} else if (!s->localhost_profile) {
 		field_required(errs, profile, "must be set when seccomp type is Localhost");
 	} else {
@@ -29,18 +34,22 @@ static void check_seccomp(errs_t errs, path_t p, const CoreV1__SeccompProfile *s
 	}
 }
 
-static void check_apparmor(errs_t errs, path_t p, const CoreV1__AppArmorProfile *a)
+void apparmor_check(errs_t errs, path_t p, const CoreV1__AppArmorProfile *a)
 {
 	path_t profile = FIELD(p, "localhostProfile");
 
 	if (!a)
 		return;
 	if (!strcmp(a->type, "Localhost")) {
-		if (!a->localhost_profile)
+		const char *text = a->localhost_profile;
+		size_t len = text ? strlen(text) : 0;
+		if (!len)
 			field_required(errs, profile,
 			               "must be set when AppArmor type is Localhost");
-		else if (!*a->localhost_profile || strlen(a->localhost_profile) > 4095)
-			field_too_long(errs, profile, 4095);
+		else if (strchr(spaces, text[0]) || strchr(spaces, text[len - 1]))
+			field_invalid(errs, profile, text, "must not be padded with whitespace");
+		if (len > APPARMOR_BYTES_MAX)
+			field_too_long(errs, profile, APPARMOR_BYTES_MAX);
 	} else if (list_has(LIST("RuntimeDefault", "Unconfined"), a->type)) {
 		if (a->localhost_profile)
 			field_invalid(errs, profile, a->localhost_profile,
@@ -52,22 +61,6 @@ static void check_apparmor(errs_t errs, path_t p, const CoreV1__AppArmorProfile 
 		check_enum(errs, FIELD(p, "type"), a->type,
 		           LIST("Localhost", "RuntimeDefault", "Unconfined"));
 	}
-}
-
-static void check_windows_options(errs_t errs, path_t p,
-                                  const CoreV1__WindowsSecurityContextOptions *w)
-{
-	if (!w)
-		return;
-	if (w->gmsa_credential_spec_name)
-		check_name(errs, FIELD(p, "gmsaCredentialSpecName"), w->gmsa_credential_spec_name,
-		           names_dns1123_subdomain);
-	if (w->gmsa_credential_spec && !*w->gmsa_credential_spec)
-		field_invalid(errs, FIELD(p, "gmsaCredentialSpec"), "",
-		              "gmsaCredentialSpec cannot be an empty string");
-	if (w->run_as_user_name && !*w->run_as_user_name)
-		field_invalid(errs, FIELD(p, "runAsUserName"), "",
-		              "runAsUserName cannot be an empty string");
 }
 
 static bool adds_sys_admin(const CoreV1__SecurityContext *sc)
@@ -97,7 +90,7 @@ void container_security_check(struct pod_scope *s, path_t p, const CoreV1__Secur
 			              "`hostUsers` must be false to use `Unmasked`");
 	}
 	check_seccomp(errs, FIELD(p, "seccompProfile"), sc->seccomp_profile);
-	check_apparmor(errs, FIELD(p, "appArmorProfile"), sc->app_armor_profile);
+	apparmor_check(errs, FIELD(p, "appArmorProfile"), sc->app_armor_profile);
 	if (sc->has_allow_privilege_escalation && !sc->allow_privilege_escalation) {
 		if (sc->privileged)
 			field_invalid_json(errs, p, go_json_of(errs, sc),
@@ -108,7 +101,7 @@ void container_security_check(struct pod_scope *s, path_t p, const CoreV1__Secur
 			                   "cannot set `allowPrivilegeEscalation` to false and "
 			                   "`capabilities.Add` CAP_SYS_ADMIN");
 	}
-	check_windows_options(errs, FIELD(p, "windowsOptions"), sc->windows_options);
+	windows_options_check(errs, FIELD(p, "windowsOptions"), sc->windows_options);
 }
 
 /* Segments of lower-case letters, digits, "-" and "_", joined by "." or "/". */
@@ -134,28 +127,42 @@ static bool is_sysctl_name(const char *s)
 	return !edge && s[-1] != '-' && s[-1] != '_';
 }
 
+/* The namespace that a setting belongs to; its parts stand apart by "." or "/". */
+static bool is_net(const char *name)
+{
+	return has_prefix(name, "net.") || has_prefix(name, "net/");
+}
+
+static bool is_ipc(struct arena *a, const char *name)
+{
+	char *dotted = arena_strdup(a, name);
+
+	for (char *c = dotted; *c; c++)
+		*c = (char)(*c == '/' ? '.' : *c);
+	return !strcmp(dotted, "kernel.sem") || has_prefix(dotted, "kernel.shm") ||
+	       has_prefix(dotted, "kernel.msg") || has_prefix(dotted, "fs.mqueue.");
+}
+
 static void check_sysctls(struct pod_scope *s, path_t p, const CoreV1__PodSecurityContext *sc)
 {
 	struct index seen = INDEX_IN(s->errs->arena);
 	for (size_t i = 0; i < sc->n_sysctls; i++) {
 		const char *name = sc->sysctls[i]->name;
 		path_t at = FIELD(FIELD_INDEX(p, i), "name");
-		if (!*name) {
+		if (!*name)
 			field_required(s->errs, at, "");
-			continue;
-		}
-		if (!is_sysctl_name(name))
+		else if (!is_sysctl_name(name))
 			field_invalid(s->errs, at, name,
 			              "must have at most 253 characters and match regex "
 			              "^([a-z0-9]([-_a-z0-9]*[a-z0-9])?[\\./"
 			              "])*[a-z0-9]([-_a-z0-9]*[a-z0-9])?$");
-		if (!index_add(&seen, name, 0)) {
+		else if (index_has(&seen, name))
 			field_duplicate(s->errs, at, name);
-		}
-		if (s->spec->host_network && has_prefix(name, "net."))
+		index_add(&seen, name, 0);
+		if (s->spec->host_network && is_net(name))
 			field_invalid(s->errs, at, name,
 			              "may not be specified when 'hostNetwork' is true");
-		if (s->spec->host_ipc && has_prefix(name, "kernel.shm"))
+		if (s->spec->host_ipc && is_ipc(s->errs->arena, name))
 			field_invalid(s->errs, at, name,
 			              "may not be specified when 'hostIPC' is true");
 	}
@@ -182,56 +189,14 @@ static void check_pod_context(struct pod_scope *s, path_t p, const CoreV1__PodSe
 		check_enum(errs, FIELD(p, "seLinuxChangePolicy"), sc->se_linux_change_policy,
 		           LIST("MountOption", "Recursive"));
 	check_seccomp(errs, FIELD(p, "seccompProfile"), sc->seccomp_profile);
-	check_apparmor(errs, FIELD(p, "appArmorProfile"), sc->app_armor_profile);
-	check_windows_options(errs, FIELD(p, "windowsOptions"), sc->windows_options);
+	apparmor_check(errs, FIELD(p, "appArmorProfile"), sc->app_armor_profile);
+	windows_options_check(errs, FIELD(p, "windowsOptions"), sc->windows_options);
 }
 
 static void forbid(struct pod_scope *s, path_t p, const char *field, bool set, const char *text)
 {
 	if (set)
 		field_forbidden(s->errs, FIELD(p, field), text);
-}
-
-/* What does not exist on Windows. */
-static void check_windows(struct pod_scope *s)
-{
-	static const char text[] = "cannot be set for a windows pod";
-	const CoreV1__PodSpec *spec = s->spec;
-	const CoreV1__PodSecurityContext *psc = spec->security_context;
-	path_t p = s->spec_path, ctx = FIELD(p, "securityContext");
-
-	forbid(s, p, "hostPID", spec->host_pid, text);
-	forbid(s, p, "hostIPC", spec->host_ipc, text);
-	forbid(s, p, "hostUsers", spec->has_host_users, text);
-	forbid(s, p, "shareProcessNamespace", spec->has_share_process_namespace, text);
-	if (psc) {
-		forbid(s, ctx, "appArmorProfile", psc->app_armor_profile, text);
-		forbid(s, ctx, "seLinuxOptions", psc->se_linux_options, text);
-		forbid(s, ctx, "seccompProfile", psc->seccomp_profile, text);
-		forbid(s, ctx, "fsGroup", psc->has_fs_group, text);
-		forbid(s, ctx, "fsGroupChangePolicy", psc->fs_group_change_policy, text);
-		forbid(s, ctx, "sysctls", psc->n_sysctls, text);
-		forbid(s, ctx, "runAsUser", psc->has_run_as_user, text);
-		forbid(s, ctx, "runAsGroup", psc->has_run_as_group, text);
-		forbid(s, ctx, "supplementalGroups", psc->n_supplemental_groups, text);
-		forbid(s, ctx, "supplementalGroupsPolicy", psc->supplemental_groups_policy, text);
-	}
-	for (size_t i = 0; i < spec->n_containers; i++) {
-		const CoreV1__SecurityContext *sc = spec->containers[i]->security_context;
-		path_t c = FIELD(FIELD_INDEX(FIELD(p, "containers"), i), "securityContext");
-		if (!sc)
-			continue;
-		forbid(s, c, "appArmorProfile", sc->app_armor_profile, text);
-		forbid(s, c, "seLinuxOptions", sc->se_linux_options, text);
-		forbid(s, c, "seccompProfile", sc->seccomp_profile, text);
-		forbid(s, c, "capabilities", sc->capabilities, text);
-		forbid(s, c, "readOnlyRootFilesystem", sc->has_read_only_root_filesystem, text);
-		forbid(s, c, "privileged", sc->has_privileged, text);
-		forbid(s, c, "allowPrivilegeEscalation", sc->has_allow_privilege_escalation, text);
-		forbid(s, c, "procMount", sc->proc_mount, text);
-		forbid(s, c, "runAsUser", sc->has_run_as_user, text);
-		forbid(s, c, "runAsGroup", sc->has_run_as_group, text);
-	}
 }
 
 void security_contexts_check(struct pod_scope *s)
@@ -245,18 +210,20 @@ void security_contexts_check(struct pod_scope *s)
 		field_add(s->errs, FIELD_INVALID, FIELD(p, "securityContext.shareProcessNamespace"),
 		          "true", "ShareProcessNamespace and HostPID cannot both be enabled");
 	if (spec->has_host_users && !spec->host_users) {
-		forbid(s, p, "hostNetwork", spec->host_network, "when `hostUsers` is false");
-		forbid(s, p, "hostPID", spec->host_pid, "when `hostUsers` is false");
-		forbid(s, p, "hostIPC", spec->host_ipc, "when `hostUsers` is false");
+		static const char text[] = "when `hostUsers` is false";
+		forbid(s, p, "hostNetwork", spec->host_network, text);
+		forbid(s, p, "hostPID", spec->host_pid, text);
+		forbid(s, p, "hostIPC", spec->host_ipc, text);
 	}
-	if (spec->os) {
-		if (check_required_enum(s->errs, FIELD(p, "os.name"), spec->os->name,
-		                        LIST("linux", "windows")) &&
-		    !strcmp(spec->os->name, "windows"))
-			check_windows(s);
-		if (!strcmp(spec->os->name, "linux") && spec->security_context &&
-		    spec->security_context->windows_options)
-			field_forbidden(s->errs, FIELD(p, "securityContext.windowsOptions"),
-			                "windows options cannot be set for a linux pod");
-	}
+	host_process_check(s);
+	if (!spec->os)
+		return;
+	if (!*spec->os->name)
+		field_required(s->errs, FIELD(p, "os.name"), "cannot be empty");
+	else if (!check_enum(s->errs, FIELD(p, "os"), spec->os->name, LIST("linux", "windows")))
+		return;
+	else if (!strcmp(spec->os->name, "linux"))
+		linux_pod_check(s);
+	else
+		windows_pod_check(s);
 }

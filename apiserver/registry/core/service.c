@@ -179,7 +179,7 @@ static void status_validate(const struct strategy_ctx *ctx, const struct object 
 	path_t p = FIELD(NULL, "status.loadBalancer.ingress");
 
 	if (!service_is(svc->spec, "LoadBalancer") && lb->n_ingress)
-		field_forbidden(errs, p, "may only be used when `spec.type` is \"LoadBalancer\"");
+		field_forbidden(errs, p, "may only be used when `spec.type` is 'LoadBalancer'");
 	for (size_t i = 0; i < lb->n_ingress; i++) {
 		const CoreV1__LoadBalancerIngress *in = lb->ingress[i];
 		path_t at = FIELD_INDEX(p, i);

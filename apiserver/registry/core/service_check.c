@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include "apiserver/registry/core/endpoint_check.h"
 #include "apiserver/registry/core/service.h"
 
 static const char *const protocols[] = {"SCTP", "TCP", "UDP", NULL};
@@ -22,9 +23,9 @@ static void check_one_port(errs_t errs, path_t p, const CoreV1__ServiceSpec *s, 
 	check_port_or_name(errs, FIELD(p, "targetPort"), port->target_port);
 	if (port->app_protocol)
 		check_name(errs, FIELD(p, "appProtocol"), port->app_protocol, names_qualified);
-	if (port->node_port && !service_needs_node_port(s) && !service_is(s, "LoadBalancer"))
-		field_add(errs, FIELD_FORBIDDEN, FIELD(p, "nodePort"), NULL,
-		          "may not be used when `type` is '%s'", s->type);
+	if (port->node_port && service_is(s, "ClusterIP"))
+		field_forbidden(errs, FIELD(p, "nodePort"),
+		                "may not be used when `type` is 'ClusterIP'");
 	if (service_is(s, "LoadBalancer") && port->port == 10250)
 		field_invalid_int(
 		    errs, FIELD(p, "port"), port->port,
@@ -36,14 +37,15 @@ static void check_port_pairs(errs_t errs, path_t p, const CoreV1__ServicePort *b
                              struct index *ports, struct index *node_ports)
 {
 	static const char form[] = "{\"Name\":\"\",\"Protocol\":\"%s\",\"AppProtocol\":null,"
-	                           "\"Port\":%d,\"TargetPort\":0,\"NodePort\":%d}";
-	const char *port = arena_printf(errs->arena, form, b->protocol, b->port, 0);
-	const char *node_port = arena_printf(errs->arena, form, b->protocol, 0, b->node_port);
+	                           "\"Port\":%d,\"TargetPort\":0,\"NodePort\":0}";
+	const char *port = arena_printf(errs->arena, form, b->protocol, b->port);
+	const char *node_port = arena_printf(errs->arena, "%s/%d", b->protocol, b->node_port);
 
 	if (!index_add(ports, port, 0))
 		field_add(errs, FIELD_DUPLICATE, p, port, "%s", "");
-	else if (b->node_port && !index_add(node_ports, node_port, 0))
-		field_add(errs, FIELD_DUPLICATE, FIELD(p, "nodePort"), node_port, "%s", "");
+	if (b->node_port && !index_add(node_ports, node_port, 0))
+		field_add(errs, FIELD_DUPLICATE, FIELD(p, "nodePort"),
+		          arena_printf(errs->arena, "%d", b->node_port), "%s", "");
 }
 
 static void check_ports(errs_t errs, const CoreV1__ServiceSpec *s)
@@ -71,34 +73,16 @@ static void check_affinity(errs_t errs, const CoreV1__ServiceSpec *s)
 		if (c)
 			field_forbidden(errs, p, "must not be set when session affinity is None");
 	} else if (!c || !c->client_ip || !c->client_ip->has_timeout_seconds) {
-		field_required(errs, FIELD(p, "clientIP.timeoutSeconds"),
+		field_required(errs,
+		               !c              ? p
+		               : !c->client_ip ? FIELD(p, "clientIP")
+		                               : FIELD(p, "clientIP.timeoutSeconds"),
 		               "when session affinity type is ClientIP");
 	} else if (c->client_ip->timeout_seconds <= 0 || c->client_ip->timeout_seconds > 86400) {
 		field_invalid_int(errs, FIELD(p, "clientIP.timeoutSeconds"),
 		                  c->client_ip->timeout_seconds,
 		                  "must be greater than 0 and less than 86400");
 	}
-}
-
-/* Addresses that a Service cannot be reached at. */
-static void check_special_ip(errs_t errs, path_t p, const char *text)
-{
-	struct ip ip;
-
-	if (!ip_parse_sloppy(text, &ip))
-		return;
-	if (ip_is_unspecified(&ip))
-		field_invalid(errs, p, text, "may not be unspecified (0.0.0.0 or ::)");
-	if (ip_is_loopback(&ip))
-		field_invalid(errs, p, text,
-		              "may not be in the loopback range (127.0.0.0/8, ::1/128)");
-	if (ip_is_link_local(&ip))
-		field_invalid(errs, p, text,
-		              "may not be in the link-local range (169.254.0.0/16, fe80::/10)");
-	if (ip_is_link_local_multicast(&ip))
-		field_invalid(
-		    errs, p, text,
-		    "may not be in the link-local multicast range (224.0.0.0/24, ff02::/10)");
 }
 
 static void check_external(errs_t errs, const CoreV1__ServiceSpec *s)
@@ -108,7 +92,7 @@ static void check_external(errs_t errs, const CoreV1__ServiceSpec *s)
 	for (size_t i = 0; i < s->n_external_ips; i++) {
 		path_t p = FIELD_INDEX(FIELD(NULL, "spec.externalIPs"), i);
 		if (check_name(errs, p, s->external_ips[i], names_ip))
-			check_special_ip(errs, p, s->external_ips[i]);
+			endpoint_ip_check(errs, p, s->external_ips[i]);
 	}
 	if (!service_is_external(s)) {
 		if (*s->external_traffic_policy)
@@ -118,41 +102,90 @@ static void check_external(errs_t errs, const CoreV1__ServiceSpec *s)
 		check_required_enum(errs, policy, s->external_traffic_policy,
 		                    LIST("Cluster", "Local"));
 	}
-	if (!service_needs_health_port(s) && s->health_check_node_port)
-		field_invalid_int(errs, FIELD(NULL, "spec.healthCheckNodePort"),
-		                  s->health_check_node_port,
+	path_t health = FIELD(NULL, "spec.healthCheckNodePort");
+	if (service_needs_health_port(s) && s->health_check_node_port)
+		check_port(errs, health, s->health_check_node_port);
+	else if (s->health_check_node_port)
+		field_invalid_int(errs, health, s->health_check_node_port,
 		                  "may only be set when `type` is 'LoadBalancer' and "
 		                  "`externalTrafficPolicy` is 'Local'");
-	if (service_is(s, "ExternalName"))
-		return;
-	if (!s->internal_traffic_policy)
+	if (!s->internal_traffic_policy && service_needs_ip(s))
 		field_required(errs, FIELD(NULL, "spec.internalTrafficPolicy"), "");
-	else
+	else if (s->internal_traffic_policy)
 		check_enum(errs, FIELD(NULL, "spec.internalTrafficPolicy"),
 		           s->internal_traffic_policy, LIST("Cluster", "Local"));
 }
 
+static const char *trimmed(struct arena *a, const char *s)
+{
+	size_t n;
+
+	s += strspn(s, " \t\n\v\f\r");
+	for (n = strlen(s); n && strchr(" \t\n\v\f\r", s[n - 1]);)
+		n--;
+	return arena_strndup(a, s, n);
+}
+
+/* The ranges that a load balancer lets in stand in the field or, comma-separated, in an
+ * annotation; upstream spells the field's path with a capital letter. */
+static void check_source_ranges(errs_t errs, const CoreV1__Service *svc)
+{
+	static const char key[] = "service.beta.kubernetes.io/load-balancer-source-ranges";
+	const CoreV1__ServiceSpec *s = svc->spec;
+	path_t p = FIELD(NULL, "spec.LoadBalancerSourceRanges");
+	bool is_lb = service_is(s, "LoadBalancer");
+	const char *text =
+	    strings_get(STRINGS(svc->metadata->annotations), svc->metadata->n_annotations, key);
+
+	if (s->n_load_balancer_source_ranges) {
+		if (!is_lb)
+			field_forbidden(errs, p, lb_only);
+		for (size_t i = 0; i < s->n_load_balancer_source_ranges; i++)
+			check_name(errs, FIELD_INDEX(p, i),
+			           trimmed(errs->arena, s->load_balancer_source_ranges[i]),
+			           names_cidr);
+		return;
+	}
+	if (!text)
+		return;
+	p = FIELD_KEY(FIELD(NULL, "metadata.annotations"), key);
+	if (!is_lb)
+		field_forbidden(errs, p, lb_only);
+	text = trimmed(errs->arena, text);
+	for (const char *next; text && *text; text = next) {
+		size_t n = strcspn(text, ",");
+		const char *one = arena_strndup(errs->arena, text, n);
+		next = text[n] ? text + n + 1 : NULL;
+		check_name(errs, p, trimmed(errs->arena, one), names_cidr);
+	}
+}
+
 static void check_load_balancer(errs_t errs, const CoreV1__ServiceSpec *s)
 {
-	path_t ranges = FIELD(NULL, "spec.loadBalancerSourceRanges");
+	path_t class = FIELD(NULL, "spec.loadBalancerClass");
 	bool is_lb = service_is(s, "LoadBalancer");
 
-	if (s->n_load_balancer_source_ranges && !is_lb)
-		field_forbidden(errs, ranges, lb_only);
-	for (size_t i = 0; i < s->n_load_balancer_source_ranges; i++)
-		check_name(errs, FIELD_INDEX(ranges, i), s->load_balancer_source_ranges[i],
-		           names_cidr);
-	path_t ports = FIELD(NULL, "spec.allocateLoadBalancerNodePorts");
 	if (is_lb && !s->has_allocate_load_balancer_node_ports)
-		field_required(errs, ports, "");
+		field_required(errs, FIELD(NULL, "allocateLoadBalancerNodePorts"), "");
 	if (!is_lb && s->has_allocate_load_balancer_node_ports)
-		field_forbidden(errs, ports, lb_only);
-	if (!s->load_balancer_class)
-		return;
-	if (!is_lb)
-		field_forbidden(errs, FIELD(NULL, "spec.loadBalancerClass"), lb_only);
-	check_name(errs, FIELD(NULL, "spec.loadBalancerClass"), s->load_balancer_class,
-	           names_qualified);
+		field_forbidden(errs, FIELD(NULL, "spec.allocateLoadBalancerNodePorts"), lb_only);
+	if (s->load_balancer_class && !is_lb)
+		field_forbidden(errs, class, lb_only);
+	else if (s->load_balancer_class)
+		check_name(errs, class, s->load_balancer_class, names_qualified);
+}
+
+static void check_hints(errs_t errs, const MetaV1__ObjectMeta *m)
+{
+	static const char mode[] = "service.kubernetes.io/topology-mode";
+	static const char hints[] = "service.kubernetes.io/topology-aware-hints";
+	const char *a = strings_get(STRINGS(m->annotations), m->n_annotations, mode);
+	const char *b = strings_get(STRINGS(m->annotations), m->n_annotations, hints);
+
+	if (a && b && strcmp(a, b))
+		field_add(errs, FIELD_INVALID, FIELD_KEY(FIELD(NULL, "metadata.annotations"), mode),
+		          field_quote(errs->arena, a),
+		          "must match annotations[%s] when both are specified", hints);
 }
 
 static void check_families(const struct strategy_ctx *ctx, errs_t errs,
@@ -192,25 +225,42 @@ static void check_families(const struct strategy_ctx *ctx, errs_t errs,
 		                   "may only hold up to 2 values");
 }
 
-static void check_cluster_ip(errs_t errs, path_t p, const CoreV1__ServiceSpec *s, size_t i)
+/* False: further checks would only be misled. */
+static bool check_ip_syntax(errs_t errs, path_t p, const CoreV1__ServiceSpec *s)
 {
-	const char *text = s->cluster_ips[i];
+	bool ok = true;
 
-	if (!strcmp(text, "None")) {
-		if (s->n_cluster_ips > 1)
-			field_invalid(errs, p, text, "'None' must be the first and only value");
-		if (service_is(s, "NodePort") || service_is(s, "LoadBalancer"))
-			field_add(errs, FIELD_INVALID, p, "\"None\"",
-			          "may not be set to 'None' for %s services", s->type);
-		return;
+	for (size_t i = 0; i < s->n_cluster_ips; i++) {
+		if (i || strcmp(s->cluster_ips[i], "None")) {
+			ok &= check_name(errs, FIELD_INDEX(p, i), s->cluster_ips[i], names_ip);
+		} else if (s->n_cluster_ips > 1) {
+			ok = false;
+			field_invalid_json(errs, p,
+			                   json_of_strings(errs, s->cluster_ips, s->n_cluster_ips),
+			                   "'None' must be the first and only value");
+		}
 	}
-	if (!check_name(errs, p, text, names_ip) || i >= s->n_ip_families)
-		return;
-	bool v6 = strchr(text, ':');
-	if (v6 != !strcmp(s->ip_families[i], "IPv6"))
-		field_add(errs, FIELD_INVALID, p, field_quote(errs->arena, text),
-		          "expected an %s value as indicated by `ipFamilies[%zu]`",
-		          s->ip_families[i], i);
+	return ok;
+}
+
+static void check_ip_families(errs_t errs, path_t p, const CoreV1__ServiceSpec *s)
+{
+	size_t v6 = 0;
+
+	for (size_t i = 0; i < s->n_cluster_ips; i++)
+		v6 += strchr(s->cluster_ips[i], ':') != NULL;
+	if (s->n_cluster_ips > 1 && (!v6 || v6 == s->n_cluster_ips))
+		field_invalid_json(errs, p, json_of_strings(errs, s->cluster_ips, s->n_cluster_ips),
+		                   "may specify no more than one IP for each IP family");
+	for (size_t i = 0; !service_is_headless(s) && i < s->n_cluster_ips && i < s->n_ip_families;
+	     i++) {
+		bool is_v6 = strchr(s->cluster_ips[i], ':');
+		if (is_v6 != !strcmp(s->ip_families[i], "IPv6"))
+			field_add(errs, FIELD_INVALID, FIELD_INDEX(p, i),
+			          field_quote(errs->arena, s->cluster_ips[i]),
+			          "expected an %s value as indicated by `ipFamilies[%zu]`",
+			          s->ip_families[i], i);
+	}
 }
 
 static void check_cluster_ips(const struct strategy_ctx *ctx, errs_t errs,
@@ -238,25 +288,29 @@ static void check_cluster_ips(const struct strategy_ctx *ctx, errs_t errs,
 	if (s->n_cluster_ips > 2)
 		field_invalid_json(errs, p, json_of_strings(errs, s->cluster_ips, s->n_cluster_ips),
 		                   "may only hold up to 2 values");
-	for (size_t i = 0; i < s->n_cluster_ips; i++)
-		check_cluster_ip(errs, FIELD_INDEX(p, i), s, i);
+	if (service_is_headless(s) && !service_is(s, "ClusterIP"))
+		field_add(errs, FIELD_INVALID, FIELD_INDEX(p, 0), "\"None\"",
+		          "may not be set to 'None' for %s services", s->type);
+	if (check_ip_syntax(errs, p, s))
+		check_ip_families(errs, p, s);
 }
 
 void service_validate(const struct strategy_ctx *ctx, const struct object *obj, errs_t errs)
 {
 	const CoreV1__ServiceSpec *s = OBJECT_MSG(obj, CoreV1__Service)->spec;
 
+	check_hints(errs, obj->meta);
+	check_source_ranges(errs, OBJECT_MSG(obj, CoreV1__Service));
 	if (!check_required_enum(errs, FIELD(NULL, "spec.type"), s->type,
 	                         LIST("ClusterIP", "ExternalName", "LoadBalancer", "NodePort")))
 		return;
 	check_ports(errs, s);
-	if (service_is(s, "ExternalName") &&
-	    check_required(errs, FIELD(NULL, "spec.externalName"), s->external_name)) {
+	if (service_is(s, "ExternalName")) {
 		size_t n = strlen(s->external_name);
-		check_name(errs, FIELD(NULL, "spec.externalName"),
-		           arena_strndup(errs->arena, s->external_name,
-		                         n - (s->external_name[n - 1] == '.')),
-		           names_dns1123_subdomain);
+		n -= n && s->external_name[n - 1] == '.';
+		check_required_name(errs, FIELD(NULL, "spec.externalName"),
+		                    arena_strndup(errs->arena, s->external_name, n),
+		                    names_dns1123_subdomain);
 	}
 	check_labels(errs, FIELD(NULL, "spec.selector"), STRINGS(s->selector), s->n_selector);
 	check_affinity(errs, s);
@@ -268,33 +322,65 @@ void service_validate(const struct strategy_ctx *ctx, const struct object *obj, 
 		           LIST("PreferClose", "PreferSameNode", "PreferSameZone"));
 }
 
+/* What was given to a Service stays; a second family may come and go. */
+static void check_kept(errs_t errs, const char *field, char *const *now, size_t n, char *const *old,
+                       size_t n_old)
+{
+	path_t p = FIELD(FIELD(NULL, "spec"), field);
+	const char *json = json_of_strings(errs, now, n);
+
+	if (n == n_old) {
+		for (size_t i = 0; i < n; i++)
+			if (strcmp(now[i], old[i]))
+				field_invalid_json(errs, FIELD_INDEX(p, i), json,
+				                   "may not change once set");
+	} else if (n && n_old && strcmp(now[0], old[0])) {
+		field_invalid_json(errs, FIELD_INDEX(p, 0), json, "may not change once set");
+	}
+}
+
+static void check_released(errs_t errs, const CoreV1__ServiceSpec *s, size_t n, size_t n_old,
+                           const char *what)
+{
+	path_t p = FIELD(NULL, "spec.ipFamilyPolicy");
+
+	if (n_old <= n || n != 1)
+		return;
+	if (!s->ip_family_policy || strcmp(s->ip_family_policy, "SingleStack"))
+		field_add(errs, FIELD_INVALID, p,
+		          s->ip_family_policy ? field_quote(errs->arena, s->ip_family_policy)
+		                              : "null",
+		          "must be set to 'SingleStack' when releasing the secondary %s", what);
+}
+
 void service_validate_update(const struct strategy_ctx *ctx, const struct object *obj,
                              const struct object *old_obj, errs_t errs)
 {
 	const CoreV1__ServiceSpec *s = OBJECT_MSG(obj, CoreV1__Service)->spec;
 	const CoreV1__ServiceSpec *old = OBJECT_MSG(old_obj, CoreV1__Service)->spec;
-	path_t first = FIELD_INDEX(FIELD(NULL, "spec.clusterIPs"), 0);
+	bool headless = service_is_headless(s), was_headless = service_is_headless(old);
 
 	if (service_is(s, "LoadBalancer") && service_is(old, "LoadBalancer") &&
 	    !same_str(s->load_balancer_class, old->load_balancer_class))
 		field_invalid(errs, FIELD(NULL, "spec.loadBalancerClass"), s->load_balancer_class,
 		              "may not change once set");
-	if (!service_needs_ip(s) || !service_needs_ip(old))
+	if (service_needs_health_port(s) && service_needs_health_port(old) &&
+	    s->health_check_node_port != old->health_check_node_port)
+		field_forbidden(errs, FIELD(NULL, "spec.healthCheckNodePort"),
+		                "field is immutable");
+	if (service_is(s, "ExternalName") || service_is(old, "ExternalName"))
 		return;
-	if (old->n_cluster_ips && !s->n_cluster_ips)
-		field_invalid_json(errs, first, "null", "primary clusterIP can not be unset");
-	else if (old->n_cluster_ips && strcmp(old->cluster_ips[0], s->cluster_ips[0]))
-		field_invalid_json(errs, first,
-		                   json_of_strings(errs, s->cluster_ips, s->n_cluster_ips),
-		                   "may not change once set");
-	if (old->n_cluster_ips == 2 && s->n_cluster_ips == 2 &&
-	    strcmp(old->cluster_ips[1], s->cluster_ips[1]))
-		field_invalid_json(errs, FIELD_INDEX(FIELD(NULL, "spec.clusterIPs"), 1),
-		                   json_of_strings(errs, s->cluster_ips, s->n_cluster_ips),
-		                   "may not change once set");
-	if (old->n_ip_families && s->n_ip_families &&
-	    strcmp(old->ip_families[0], s->ip_families[0]))
-		field_invalid_json(errs, FIELD_INDEX(FIELD(NULL, "spec.ipFamilies"), 0),
-		                   json_of_strings(errs, s->ip_families, s->n_ip_families),
-		                   "may not change once set");
+	if (!headless || !was_headless) {
+		if (old->n_cluster_ips && !s->n_cluster_ips)
+			field_invalid_json(errs, FIELD_INDEX(FIELD(NULL, "spec.clusterIPs"), 0),
+			                   "null", "primary clusterIP can not be unset");
+		check_kept(errs, "clusterIPs", s->cluster_ips, s->n_cluster_ips, old->cluster_ips,
+		           old->n_cluster_ips);
+		check_released(errs, s, s->n_cluster_ips, old->n_cluster_ips, "clusterIP");
+	}
+	if (headless || was_headless)
+		return;
+	check_kept(errs, "ipFamilies", s->ip_families, s->n_ip_families, old->ip_families,
+	           old->n_ip_families);
+	check_released(errs, s, s->n_ip_families, old->n_ip_families, "ipFamily");
 }

@@ -16,7 +16,7 @@ static const struct {
     {"rbd", {"monitors", "image"}},
     {"cinder", {"volumeID"}},
     {"cephfs", {"monitors"}},
-    {"quobyte", {"registry", "volume"}},
+    {"quobyte", {"volume"}},
     {"flexVolume", {"driver"}},
     {"nfs", {"server", "path"}},
     {"hostPath", {"path"}},
@@ -29,7 +29,7 @@ static const struct {
     {"secret", {"secretName"}},
     {"persistentVolumeClaim", {"claimName"}},
     {"local", {"path"}},
-    {"csi", {"driver", "volumeHandle"}},
+    {"csi", {"volumeHandle"}},
 };
 
 static bool is_empty(const struct schema_field *f, const char *msg)
@@ -109,81 +109,102 @@ static void check_downward(errs_t errs, path_t p, CoreV1__DownwardAPIVolumeFile 
 	}
 }
 
-static void check_token(errs_t errs, path_t p, const CoreV1__ServiceAccountTokenProjection *t)
+/* The sources of a projected volume share one folder. */
+struct projection {
+	errs_t errs;
+	path_t volume; /* where upstream reports what concerns the folder */
+	struct index paths;
+};
+
+static void check_folder(struct projection *f, const char *file, const char *shown)
+{
+	if (*file && !index_add(&f->paths, file, 0))
+		field_invalid(f->errs, f->volume, shown, "conflicting duplicate paths");
+}
+
+static void project_items(struct projection *f, path_t p, const char *name,
+                          CoreV1__KeyToPath *const *items, size_t n)
+{
+	check_required(f->errs, FIELD(p, "name"), name);
+	check_items(f->errs, FIELD(p, "items"), items, n);
+	for (size_t i = 0; i < n; i++)
+		check_folder(f, items[i]->path, name);
+}
+
+static void project_token(struct projection *f, path_t p,
+                          const CoreV1__ServiceAccountTokenProjection *t)
 {
 	int64_t s = t->expiration_seconds;
 
 	if (t->has_expiration_seconds && s < 600)
-		field_invalid_int(errs, FIELD(p, "expirationSeconds"), s,
+		field_invalid_int(f->errs, FIELD(p, "expirationSeconds"), s,
 		                  "may not specify a duration less than 10 minutes");
 	if (t->has_expiration_seconds && s > (int64_t)1 << 32)
-		field_invalid_int(errs, FIELD(p, "expirationSeconds"), s,
+		field_invalid_int(f->errs, FIELD(p, "expirationSeconds"), s,
 		                  "may not specify a duration larger than 2^32 seconds");
-	if (check_required(errs, FIELD(p, "path"), t->path))
-		local_path_check(errs, FIELD(p, "path"), t->path);
+	check_file_path(f->errs, FIELD(f->volume, "path"), t->path);
 }
 
-static void check_trust_bundle(errs_t errs, path_t p, const CoreV1__ClusterTrustBundleProjection *b)
+static void project_bundle(struct projection *f, path_t p,
+                           const CoreV1__ClusterTrustBundleProjection *b)
 {
-	if (!b->name == !b->signer_name)
+	errs_t errs = f->errs;
+
+	if (b->name && b->signer_name) {
+		field_invalid_json(errs, p, go_json_of(errs, b),
+		                   "only one of name and signerName may be used");
+	} else if (b->name) {
+		if (!*b->name)
+			field_required(errs, FIELD(p, "name"), "must be a valid object name");
+		if (b->label_selector)
+			field_invalid_json(errs, FIELD(p, "labelSelector"),
+			                   json_of(errs, b->label_selector),
+			                   "labelSelector must be unset if name is specified");
+	} else if (b->signer_name) {
+		if (!*b->signer_name)
+			field_required(errs, FIELD(p, "signerName"), "must be a valid signer name");
+		check_selector(errs, FIELD(p, "labelSelector"), b->label_selector);
+	} else {
 		field_required(errs, p, "either name or signerName must be specified");
-	if (b->label_selector && !b->signer_name)
-		field_invalid_json(errs, FIELD(p, "labelSelector"),
-		                   json_of(errs, b->label_selector),
-		                   "labelSelector must be unset if signerName is not specified");
-	if (check_required(errs, FIELD(p, "path"), b->path))
-		local_path_check(errs, FIELD(p, "path"), b->path);
+	}
+	check_file_path(errs, FIELD(p, "path"), b->path);
+	check_folder(f, b->path, b->path);
 }
 
-static void check_projection(errs_t errs, path_t p, const CoreV1__VolumeProjection *v)
+static void check_projection(struct projection *f, path_t p, const CoreV1__VolumeProjection *v)
 {
-	static const char more[] = "may not specify more than 1 volume type";
 	int n = 0;
 
-	if (v->secret && n++ == 0) {
-		check_required(errs, FIELD(p, "secret.name"),
-		               v->secret->local_object_reference->name);
-		check_items(errs, FIELD(p, "secret.items"), v->secret->items, v->secret->n_items);
-	}
-	if (v->config_map) {
-		if (n++)
-			field_forbidden(errs, FIELD(p, "configMap"), more);
-		check_required(errs, FIELD(p, "configMap.name"),
-		               v->config_map->local_object_reference->name);
-		check_items(errs, FIELD(p, "configMap.items"), v->config_map->items,
-		            v->config_map->n_items);
-	}
-	if (v->downward_api) {
-		if (n++)
-			field_forbidden(errs, FIELD(p, "downwardAPI"), more);
-		check_downward(errs, FIELD(p, "downwardAPI"), v->downward_api->items,
+	if (v->secret && ++n)
+		project_items(f, FIELD(p, "secret"), v->secret->local_object_reference->name,
+		              v->secret->items, v->secret->n_items);
+	if (v->config_map && ++n)
+		project_items(f, FIELD(p, "configMap"), v->config_map->local_object_reference->name,
+		              v->config_map->items, v->config_map->n_items);
+	if (v->downward_api && ++n) {
+		check_downward(f->errs, FIELD(p, "downwardAPI"), v->downward_api->items,
 		               v->downward_api->n_items);
+		for (size_t i = 0; i < v->downward_api->n_items; i++)
+			check_folder(f, v->downward_api->items[i]->path,
+			             v->downward_api->items[i]->path);
 	}
-	if (v->service_account_token) {
-		if (n++)
-			field_forbidden(errs, FIELD(p, "serviceAccountToken"), more);
-		check_token(errs, FIELD(p, "serviceAccountToken"), v->service_account_token);
-	}
-	if (v->cluster_trust_bundle) {
-		if (n++)
-			field_forbidden(errs, FIELD(p, "clusterTrustBundle"), more);
-		check_trust_bundle(errs, FIELD(p, "clusterTrustBundle"), v->cluster_trust_bundle);
-	}
-	if (v->pod_certificate) {
-		if (n++)
-			field_forbidden(errs, FIELD(p, "podCertificate"), more);
-		check_required(errs, FIELD(p, "podCertificate.signerName"),
+	if (v->service_account_token && ++n)
+		project_token(f, FIELD(p, "serviceAccountToken"), v->service_account_token);
+	if (v->cluster_trust_bundle && ++n)
+		project_bundle(f, FIELD(p, "clusterTrustBundle"), v->cluster_trust_bundle);
+	if (v->pod_certificate && ++n)
+		check_required(f->errs, FIELD(p, "podCertificate.signerName"),
 		               v->pod_certificate->signer_name);
-	}
-	if (!n)
-		field_required(errs, p, "no volume source is specified");
+	if (n > 1)
+		field_forbidden(f->errs, p, "may not specify more than 1 volume type per source");
 }
 
 static void check_projected(errs_t errs, path_t p, const CoreV1__ProjectedVolumeSource *v)
 {
 	check_mode(errs, FIELD(p, "defaultMode"), v->has_default_mode, v->default_mode);
+	struct projection folder = {errs, p, INDEX_IN(errs->arena)};
 	for (size_t i = 0; i < v->n_sources; i++)
-		check_projection(errs, FIELD_INDEX(FIELD(p, "sources"), i), v->sources[i]);
+		check_projection(&folder, FIELD_INDEX(FIELD(p, "sources"), i), v->sources[i]);
 }
 
 static void check_host_path(errs_t errs, path_t p, const CoreV1__HostPathVolumeSource *h)
@@ -195,48 +216,39 @@ static void check_host_path(errs_t errs, path_t p, const CoreV1__HostPathVolumeS
 		                "File", "FileOrCreate", "Socket"));
 }
 
-static void check_azure_disk(errs_t errs, path_t p, const CoreV1__AzureDiskVolumeSource *d)
+void csi_driver_check(errs_t errs, path_t p, const char *name)
 {
-	bool managed = d->kind && !strcmp(d->kind, "Managed");
+	char *lower = arena_strdup(errs->arena, name);
+	const char *msgs[NAMES_MAX];
+	size_t n;
 
-	if (d->caching_mode)
-		check_enum(errs, FIELD(p, "cachingMode"), d->caching_mode,
-		           LIST("None", "ReadOnly", "ReadWrite"));
-	if (d->kind)
-		check_enum(errs, FIELD(p, "kind"), d->kind, LIST("Dedicated", "Managed", "Shared"));
-	if (managed && *d->disk_uri && !has_prefix(d->disk_uri, "/subscriptions/"))
-		field_not_supported(
-		    errs, FIELD(p, "diskURI"), d->disk_uri,
-		    LIST("/subscriptions/{sub-id}/resourcegroups/{group-name}/providers/"
-		         "microsoft.compute/disks/{disk-id}"));
+	for (char *c = lower; *c; c++)
+		*c = (char)(*c >= 'A' && *c <= 'Z' ? *c + 32 : *c);
+	check_required(errs, p, name);
+	if (strlen(name) > 63)
+		field_too_long(errs, p, 63);
+	n = names_dns1123_subdomain(lower, errs->arena, msgs);
+	for (size_t i = 0; i < n; i++)
+		field_invalid(errs, p, name, msgs[i]);
 }
 
-static void check_iscsi(errs_t errs, path_t p, const CoreV1__ISCSIVolumeSource *i)
+static void check_csi_secret(errs_t errs, path_t p, const CoreV1__SecretReference *r)
 {
-	if (*i->iqn && !has_prefix(i->iqn, "iqn") && !has_prefix(i->iqn, "eui") &&
-	    !has_prefix(i->iqn, "naa"))
-		field_invalid(errs, FIELD(p, "iqn"), i->iqn, "must be valid format");
-	if (i->lun < 0 || i->lun > 255)
-		field_invalid_int(errs, FIELD(p, "lun"), i->lun,
-		                  "must be between 0 and 255, inclusive");
-	if ((i->chap_auth_discovery || i->chap_auth_session) && !i->secret_ref)
-		field_required(errs, FIELD(p, "secretRef"), "");
+	if (!r)
+		return;
+	check_required_name(errs, FIELD(p, "name"), r->name, names_dns1123_subdomain);
+	check_required_name(errs, FIELD(p, "namespace"), r->namespace_, names_dns1123_label);
 }
 
-static void check_fc(errs_t errs, path_t p, const CoreV1__FCVolumeSource *f)
+static void check_csi_volume(errs_t errs, path_t p, const CoreV1__CSIPersistentVolumeSource *v)
 {
-	if (!f->n_target_wwns && !f->n_wwids)
-		field_required(errs, FIELD(p, "targetWWNs"),
-		               "must specify either targetWWNs or wwids, but not both");
-	else if (f->n_target_wwns && f->n_wwids)
-		field_invalid_json(errs, FIELD(p, "targetWWNs"),
-		                   json_of_strings(errs, f->target_wwns, f->n_target_wwns),
-		                   "targetWWNs and wwids can not be specified simultaneously");
-	if (f->n_target_wwns && !f->has_lun)
-		field_required(errs, FIELD(p, "lun"), "lun is required if targetWWNs is specified");
-	else if (f->has_lun && (f->lun < 0 || f->lun > 255))
-		field_invalid_int(errs, FIELD(p, "lun"), f->lun,
-		                  "must be between 0 and 255, inclusive");
+	csi_driver_check(errs, FIELD(p, "driver"), v->driver);
+	check_csi_secret(errs, FIELD(p, "controllerPublishSecretRef"),
+	                 v->controller_publish_secret_ref);
+	check_csi_secret(errs, FIELD(p, "controllerExpandSecretRef"),
+	                 v->controller_expand_secret_ref);
+	check_csi_secret(errs, FIELD(p, "nodePublishSecretRef"), v->node_publish_secret_ref);
+	check_csi_secret(errs, FIELD(p, "nodeExpandSecretRef"), v->node_expand_secret_ref);
 }
 
 /* What goes beyond required members. */
@@ -264,22 +276,26 @@ static void check_details(errs_t errs, path_t p, const ProtobufCMessage *msg)
 		check_projected(errs, p, (const CoreV1__ProjectedVolumeSource *)msg);
 	} else if (d == &core_v1__empty_dir_volume_source__descriptor) {
 		const CoreV1__EmptyDirVolumeSource *v = (const CoreV1__EmptyDirVolumeSource *)msg;
-		if (v->size_limit)
-			quantity_check_nonneg(errs, FIELD(p, "sizeLimit"), v->size_limit->string);
+		struct quantity limit = quantity_of(v->size_limit ? v->size_limit->string : "0");
+		if (quantity_sign(&limit) < 0)
+			field_forbidden(errs, FIELD(p, "sizeLimit"),
+			                "SizeLimit field must be a valid resource quantity");
 	} else if (d == &core_v1__nfsvolume_source__descriptor) {
 		const CoreV1__NFSVolumeSource *v = (const CoreV1__NFSVolumeSource *)msg;
 		if (*v->path != '/')
 			field_invalid(errs, FIELD(p, "path"), v->path, "must be an absolute path");
-	} else if (d == &core_v1__azure_disk_volume_source__descriptor) {
-		check_azure_disk(errs, p, (const CoreV1__AzureDiskVolumeSource *)msg);
-	} else if (d == &core_v1__iscsivolume_source__descriptor) {
-		check_iscsi(errs, p, (const CoreV1__ISCSIVolumeSource *)msg);
-	} else if (d == &core_v1__fcvolume_source__descriptor) {
-		check_fc(errs, p, (const CoreV1__FCVolumeSource *)msg);
 	} else if (d == &core_v1__csivolume_source__descriptor) {
 		const CoreV1__CSIVolumeSource *v = (const CoreV1__CSIVolumeSource *)msg;
-		if (*v->driver)
-			check_name(errs, FIELD(p, "driver"), v->driver, names_dns1123_subdomain);
+		csi_driver_check(errs, FIELD(p, "driver"), v->driver);
+		if (v->node_publish_secret_ref)
+			check_required_name(errs, FIELD(p, "nodePublishSecretRef.name"),
+			                    v->node_publish_secret_ref->name,
+			                    names_dns1123_subdomain);
+	} else if (d == &core_v1__csipersistent_volume_source__descriptor) {
+		check_csi_volume(errs, p, (const CoreV1__CSIPersistentVolumeSource *)msg);
+	} else if (d == &core_v1__local_volume_source__descriptor) {
+		no_backsteps_check(errs, FIELD(p, "path"),
+		                   ((const CoreV1__LocalVolumeSource *)msg)->path);
 	} else if (d == &core_v1__image_volume_source__descriptor) {
 		const CoreV1__ImageVolumeSource *v = (const CoreV1__ImageVolumeSource *)msg;
 		check_required(errs, FIELD(p, "reference"), v->reference);
@@ -288,10 +304,6 @@ static void check_details(errs_t errs, path_t p, const ProtobufCMessage *msg)
 	} else if (d == &core_v1__git_repo_volume_source__descriptor) {
 		local_path_check(errs, FIELD(p, "directory"),
 		                 ((const CoreV1__GitRepoVolumeSource *)msg)->directory);
-	} else if (d == &core_v1__flocker_volume_source__descriptor) {
-		const CoreV1__FlockerVolumeSource *v = (const CoreV1__FlockerVolumeSource *)msg;
-		if (!*v->dataset_name && !*v->dataset_uuid)
-			field_required(errs, p, "one of datasetName and datasetUUID is required");
 	} else if (d == &core_v1__ephemeral_volume_source__descriptor) {
 		if (!((const CoreV1__EphemeralVolumeSource *)msg)->volume_claim_template)
 			field_required(errs, FIELD(p, "volumeClaimTemplate"), "");
@@ -321,6 +333,7 @@ void volume_source_check(errs_t errs, path_t p, const ProtobufCMessage *source, 
 		n++;
 		check_required_members(errs, FIELD(p, j->name), j->name, msg);
 		check_details(errs, FIELD(p, j->name), msg);
+		vendor_volume_check(errs, FIELD(p, j->name), msg);
 	}
 	if (!n)
 		field_required(errs, p, none);
