@@ -35,6 +35,7 @@ struct store {
 	bool no_sync;
 	size_t page_bytes;
 	int dir_fd;
+	int received_fd; /* what comes from another member; -1: none */
 
 	pthread_rwlock_t swap; /* read: a transaction is open; write: env is replaced */
 	MDB_env *env;
@@ -47,6 +48,19 @@ struct store {
 	struct pin durable, next;
 	/* --- */
 };
+
+#define STORE_RECEIVED "received.tmp"
+
+/* --- store.c --- */
+void db_path(const struct store *s, uint64_t generation, const char *suffix, struct buf *out);
+int env_open(const struct store *s, const char *path, unsigned flags, MDB_env **ret,
+             struct err *err);
+int tables_open(MDB_env *env, bool create, MDB_dbi tables[KV_TABLES], struct err *err);
+void txn_free(struct store_txn *t);
+/* Makes next's environment, whose file is durable, the store's. On failure both are as before. */
+int store_swap(struct store *s, struct store *next, struct store_mark mark, struct err *err);
+/* Deletes what was to be the next generation. */
+void store_discard(struct store *s, struct store *next);
 
 /* The error of an LMDB or errno code. */
 int store_error(int code);

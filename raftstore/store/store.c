@@ -21,7 +21,7 @@ void db_name(uint64_t generation, char out[32])
 	snprintf(out, 32, "db-%016llx.mdb", (unsigned long long)generation);
 }
 
-static void db_path(struct store *s, uint64_t generation, const char *suffix, struct buf *out)
+void db_path(const struct store *s, uint64_t generation, const char *suffix, struct buf *out)
 {
 	char name[32];
 	db_name(generation, name);
@@ -29,11 +29,9 @@ static void db_path(struct store *s, uint64_t generation, const char *suffix, st
 	buf_printf(out, "%s/%s%s", s->dir, name, suffix);
 }
 
-/* Opens the environment of a generation and its tables. */
-static int env_open(struct store *s, uint64_t generation, MDB_env **ret, struct err *err)
+int env_open(const struct store *s, const char *path, unsigned flags, MDB_env **ret,
+             struct err *err)
 {
-	_cleanup_buf_ struct buf path = BUF_INIT;
-	db_path(s, generation, "", &path);
 	MDB_env *env;
 	int r = mdb_env_create(&env);
 	if (r)
@@ -41,11 +39,11 @@ static int env_open(struct store *s, uint64_t generation, MDB_env **ret, struct 
 	mdb_env_set_mapsize(env, s->map_bytes);
 	mdb_env_set_maxdbs(env, KV_TABLES);
 	mdb_env_set_maxreaders(env, READERS_MAX);
-	r = mdb_env_open(env, (char *)path.data,
-	                 MDB_NOSUBDIR | MDB_NOTLS | MDB_NOSYNC | MDB_NORDAHEAD, 0600);
+	r = mdb_env_open(env, path, MDB_NOSUBDIR | MDB_NOTLS | MDB_NOSYNC | MDB_NORDAHEAD | flags,
+	                 0600);
 	if (r) {
 		mdb_env_close(env);
-		return store_err(err, r, (char *)path.data);
+		return store_err(err, r, path);
 	}
 	int fd;
 	mdb_env_get_fd(env, &fd);
@@ -55,14 +53,22 @@ static int env_open(struct store *s, uint64_t generation, MDB_env **ret, struct 
 	return 0;
 }
 
-static int tables_open(struct store *s, MDB_env *env, bool create, struct err *err)
+/* The environment of a generation. */
+static int generation_open(struct store *s, uint64_t generation, MDB_env **ret, struct err *err)
+{
+	_cleanup_buf_ struct buf path = BUF_INIT;
+	db_path(s, generation, "", &path);
+	return env_open(s, (char *)path.data, 0, ret, err);
+}
+
+int tables_open(MDB_env *env, bool create, MDB_dbi tables[KV_TABLES], struct err *err)
 {
 	MDB_txn *txn;
 	int r = mdb_txn_begin(env, NULL, create ? 0 : MDB_RDONLY, &txn);
 	if (r)
 		return store_err(err, r, "mdb_txn_begin");
 	for (int i = 0; !r && i < KV_TABLES; i++)
-		r = mdb_dbi_open(txn, table_names[i], create ? MDB_CREATE : 0, &s->tables[i]);
+		r = mdb_dbi_open(txn, table_names[i], create ? MDB_CREATE : 0, &tables[i]);
 	if (r) {
 		mdb_txn_abort(txn);
 		return store_err(err, r, "mdb_dbi_open");
@@ -71,7 +77,8 @@ static int tables_open(struct store *s, MDB_env *env, bool create, struct err *e
 	return r ? store_err(err, r, "mdb_txn_commit") : 0;
 }
 
-/* Deletes databases of other generations, which a defragmentation left or did not finish. */
+/* Deletes databases of other generations, which a defragmentation or an installation left or did
+ * not finish, and snapshots that were on their way. */
 static void delete_others(struct store *s)
 {
 	char name[32];
@@ -80,7 +87,11 @@ static void delete_others(struct store *s)
 	if (!d)
 		return;
 	for (struct dirent *e; (e = readdir(d));) {
-		if (!strncmp(e->d_name, "db-", 3) && strncmp(e->d_name, name, strlen(name)))
+		bool other =
+		    !strncmp(e->d_name, "db-", 3) && strncmp(e->d_name, name, strlen(name));
+		bool snapshot =
+		    !strncmp(e->d_name, "copy-", 5) || !strcmp(e->d_name, STORE_RECEIVED);
+		if (other || snapshot)
 			unlinkat(s->dir_fd, e->d_name, 0);
 	}
 	closedir(d);
@@ -157,9 +168,9 @@ static int open_existing(struct store *s, struct pin *checkpoint, struct err *er
 {
 	int r = roll_back(s, checkpoint, err);
 	if (!r)
-		r = env_open(s, s->generation, &s->env, err);
+		r = generation_open(s, s->generation, &s->env, err);
 	if (!r)
-		r = tables_open(s, s->env, false, err);
+		r = tables_open(s->env, false, s->tables, err);
 	if (r)
 		return r;
 	r = pin_now(s, checkpoint->mark, &s->durable);
@@ -172,9 +183,9 @@ static int create_new(struct store *s, struct err *err)
 	_cleanup_buf_ struct buf path = BUF_INIT;
 	db_path(s, s->generation, "", &path);
 	unlink((char *)path.data);
-	int r = env_open(s, s->generation, &s->env, err);
+	int r = generation_open(s, s->generation, &s->env, err);
 	if (!r)
-		r = tables_open(s, s->env, true, err);
+		r = tables_open(s->env, true, s->tables, err);
 	if (!r)
 		r = store_checkpoint_begin(s, (struct store_mark){0, 0});
 	return r ? r : store_checkpoint_finish(s, err);
@@ -188,6 +199,7 @@ int store_open(const struct store_options *o, struct store **ret, struct err *er
 	s->dir = strdup(o->dir);
 	s->map_bytes = o->map_bytes ? o->map_bytes : (uint64_t)64 << 30;
 	s->no_sync = o->no_sync;
+	s->received_fd = -1;
 	s->page_bytes = (size_t)sysconf(_SC_PAGESIZE);
 	pthread_mutex_init(&s->lock, NULL);
 	pthread_rwlock_init(&s->swap, NULL);
@@ -211,7 +223,7 @@ int store_open(const struct store_options *o, struct store **ret, struct err *er
 	return 0;
 }
 
-static void txn_free(struct store_txn *t)
+void txn_free(struct store_txn *t)
 {
 	for (int i = 0; i < KV_TABLES; i++) {
 		if (t->spare[i])
@@ -239,6 +251,8 @@ void store_close(struct store *s)
 	pin_release(&s->next);
 	if (s->env)
 		mdb_env_close(s->env);
+	if (s->received_fd >= 0)
+		close(s->received_fd);
 	if (s->dir_fd >= 0)
 		close(s->dir_fd);
 	pthread_mutex_destroy(&s->lock);
@@ -401,60 +415,74 @@ static int sync_file(const char *path)
 	return r;
 }
 
+int store_swap(struct store *s, struct store *next, struct store_mark mark, struct err *err)
+{
+	struct pin p = {0};
+	pthread_rwlock_wrlock(&s->swap);
+	int r = pin_now(next, mark, &p);
+	if (r)
+		err_set(err, (enum err_code) - r, "cannot pin the new tables");
+	/* The file's name must not be younger than the checkpoint that names it. */
+	if (!r && !s->no_sync && fsync(s->dir_fd))
+		r = store_err(err, errno, s->dir);
+	if (!r)
+		r = checkpoint_write(s, next->generation, &p, err);
+	if (!r) {
+		MDB_env *old = s->env;
+		idle_free(s);
+		pthread_mutex_lock(&s->lock);
+		struct pin durable = s->durable;
+		s->durable = p;
+		pthread_mutex_unlock(&s->lock);
+		pin_release(&durable);
+		s->env = next->env;
+		memcpy(s->tables, next->tables, sizeof(s->tables));
+		s->generation = next->generation;
+		mdb_env_close(old);
+	}
+	pthread_rwlock_unlock(&s->swap);
+	if (r)
+		pin_release(&p);
+	else
+		delete_others(s);
+	return r;
+}
+
+void store_discard(struct store *s, struct store *next)
+{
+	_cleanup_buf_ struct buf path = BUF_INIT;
+	if (next->env)
+		mdb_env_close(next->env);
+	db_path(s, next->generation, "", &path);
+	unlink((char *)path.data);
+	db_path(s, next->generation, "-lock", &path);
+	unlink((char *)path.data);
+}
+
 /* The copy is complete and durable: makes it the store. */
-static int defragment_swap(struct store *s, uint64_t generation, struct store_mark mark,
+static int defragment_swap(struct store *s, struct store *next, struct store_mark mark,
                            struct err *err)
 {
-	MDB_env *env, *old = s->env;
-	MDB_dbi old_tables[KV_TABLES];
-	memcpy(old_tables, s->tables, sizeof(old_tables));
-	int r = env_open(s, generation, &env, err);
-	if (r)
-		return r;
-	struct pin p = {0};
-	r = tables_open(s, env, false, err);
-	if (!r) {
-		s->env = env;
-		r = pin_now(s, mark, &p);
-	}
+	int r = generation_open(s, next->generation, &next->env, err);
 	if (!r)
-		r = checkpoint_write(s, generation, &p, err);
-	if (r) {
-		pin_release(&p);
-		s->env = old;
-		memcpy(s->tables, old_tables, sizeof(old_tables));
-		mdb_env_close(env);
-		return r;
-	}
-	idle_free(s);
-	pin_release(&s->durable);
-	s->durable = p;
-	s->generation = generation;
-	mdb_env_close(old);
-	delete_others(s);
-	return 0;
+		r = tables_open(next->env, false, next->tables, err);
+	return r ? r : store_swap(s, next, mark, err);
 }
 
 int store_defragment(struct store *s, struct store_mark mark, struct err *err)
 {
 	_cleanup_buf_ struct buf path = BUF_INIT;
-	uint64_t generation = s->generation + 1;
-	db_path(s, generation, "", &path);
+	struct store next = {.generation = s->generation + 1, .page_bytes = s->page_bytes};
+	db_path(s, next.generation, "", &path);
 	unlink((char *)path.data);
 	int r = store_copy(s, (char *)path.data, err);
 	if (!r) {
 		r = sync_file((char *)path.data);
 		r = r ? store_err(err, r, (char *)path.data) : 0;
 	}
-	if (!r) {
-		pthread_rwlock_wrlock(&s->swap);
-		r = defragment_swap(s, generation, mark, err);
-		pthread_rwlock_unlock(&s->swap);
-	}
-	if (r) {
-		unlink((char *)path.data);
-		db_path(s, generation, "-lock", &path);
-		unlink((char *)path.data);
-	}
+	if (!r)
+		r = defragment_swap(s, &next, mark, err);
+	if (r)
+		store_discard(s, &next);
 	return r;
 }

@@ -10,7 +10,8 @@
  * comes again from the Raft log, which may be compacted up to the checkpoint's index only.
  *
  * Files: "db-<generation>.mdb" (a sparse map of map_bytes), its "-lock", "checkpoint" (which names
- * the generation). Mode 0600.
+ * the generation); "copy-<number>.tmp" and "received.tmp", snapshots on their way out and in. Mode
+ * 0600.
  *
  * Keys longer than LMDB takes share a bucket under their first bytes: see cursor.c.
  *
