@@ -2,10 +2,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """Plays the golden exchanges against a kube-apiserver of this build.
 
-    run.py --apiserver BIN [--store BIN] [--only GLOB ...] [--update] [--keep]
+    run.py --apiserver BIN [--store BIN | --store-flags FLAGS] [--only GLOB ...] [--update] [--keep]
 
-Makes a CA, certificates and keys, starts a store (etcd, or raftstore given by --store) and the API
-server on free loopback ports, waits until it is ready, and runs replay.py. A step that fails must be
+Makes a CA, certificates and keys, starts a store (etcd, or raftstore given by --store; none when the
+API server is given --store-flags) and the API server on free loopback ports, waits until it is ready, and runs replay.py. A step that fails must be
 named in expected-failures.txt; steps there that pass are told: the list only shrinks. --update
 takes steps that pass out of the list (and, without a list, writes one)."""
 import argparse
@@ -95,13 +95,13 @@ def start_store(procs, folder, binary):
                           '--listen-client-urls', client, '--advertise-client-urls', client,
                           '--listen-peer-urls', peer, '--initial-advertise-peer-urls', peer,
                           '--initial-cluster', 'golden=' + peer])
-    return client
+    return '--etcd-servers=' + client
 
 
-def start_apiserver(procs, pki, binary, store):
+def start_apiserver(procs, pki, binary, store_flags):
     port = free_port()
     procs.start('apiserver', [
-        binary, '--etcd-servers=' + store, '--secure-port=%d' % port, '--bind-address=127.0.0.1',
+        binary, *store_flags.split(), '--secure-port=%d' % port, '--bind-address=127.0.0.1',
         '--advertise-address=127.0.0.1', '--grpc-port=0',
         '--tls-cert-file=' + pki.path('server.crt'),
         '--tls-private-key-file=' + pki.path('server.key'),
@@ -182,6 +182,7 @@ def main():
     p = argparse.ArgumentParser()
     p.add_argument('--apiserver', required=True)
     p.add_argument('--store', default='/usr/bin/etcd')
+    p.add_argument('--store-flags', help='where a store is already: "--etcd-servers=..."')
     p.add_argument('--only', action='append')
     p.add_argument('--update', action='store_true')
     p.add_argument('--keep', action='store_true', help='leave the folder with the logs')
@@ -193,8 +194,8 @@ def main():
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
     try:
         pki = Pki(folder)
-        server = start_apiserver(procs, pki, args.apiserver,
-                                 start_store(procs, folder, args.store))
+        store = args.store_flags or start_store(procs, folder, args.store)
+        server = start_apiserver(procs, pki, args.apiserver, store)
         wait_ready(procs, pki, server)
         total, text = {'passed': 0, 'failed': 0, 'failures': []}, ''
         for glob in only:

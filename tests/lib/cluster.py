@@ -210,15 +210,18 @@ class Cluster:
         with socket.create_connection(('127.0.0.1', self.store_port), 1):
             return True
 
+    def store_flags(self):
+        """Where the API server finds its store."""
+        return [f'--etcd-servers=https://127.0.0.1:{self.store_port}',
+                '--etcd-cafile=' + self.pki('etcd/ca.crt'),
+                '--etcd-certfile=' + self.pki('apiserver-etcd-client.crt'),
+                '--etcd-keyfile=' + self.pki('apiserver-etcd-client.key')]
+
     def start_apiserver(self):
         began = time.monotonic()
         self.apiserver = self._start('apiserver', [
             self.apiserver_bin, '--advertise-address=127.0.0.1', '--bind-address=127.0.0.1',
-            f'--secure-port={self.port}', '--grpc-port=0',
-            f'--etcd-servers=https://127.0.0.1:{self.store_port}',
-            '--etcd-cafile=' + self.pki('etcd/ca.crt'),
-            '--etcd-certfile=' + self.pki('apiserver-etcd-client.crt'),
-            '--etcd-keyfile=' + self.pki('apiserver-etcd-client.key'),
+            f'--secure-port={self.port}', '--grpc-port=0', *self.store_flags(),
             '--client-ca-file=' + self.pki('ca.crt'),
             '--tls-cert-file=' + self.pki('apiserver.crt'),
             '--tls-private-key-file=' + self.pki('apiserver.key'),
