@@ -65,7 +65,11 @@ static void call_end(struct call *c, const struct store_result *r)
 /* The store's words tell apart what one gRPC code lumps together. */
 static void result_fail(struct store_result *ret, const struct rpc_result *r)
 {
-	ERR_IGNORE(rpc_result_err(r, &ret->err)); /* the code is in ret->err */
+	/* The code is in ret->err. The words of the store itself reach users as they are. */
+	if (strncmp(r->text, "etcdserver: ", 12) == 0)
+		ERR_IGNORE(err_set(&ret->err, rpc_code_to_err(r->code), "%s", r->text));
+	else
+		ERR_IGNORE(rpc_result_err(r, &ret->err));
 	if (r->code == RPC_OUT_OF_RANGE && strstr(r->text, "compacted"))
 		ret->err.code = ERR_EXPIRED;
 	else if (r->code == RPC_OUT_OF_RANGE && strstr(r->text, "future"))
