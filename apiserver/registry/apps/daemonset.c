@@ -134,6 +134,7 @@ static void status_validate(const struct strategy_ctx *ctx, const struct object 
                             const struct object *old, errs_t errs)
 {
 	const AppsV1__DaemonSetStatus *s = OBJECT_MSG(obj, AppsV1__DaemonSet)->status;
+	const AppsV1__DaemonSetStatus *was = OBJECT_MSG(old, AppsV1__DaemonSet)->status;
 	path_t p = FIELD(NULL, "status");
 
 	check_nonneg(errs, FIELD(p, "currentNumberScheduled"), s->current_number_scheduled);
@@ -144,6 +145,8 @@ static void status_validate(const struct strategy_ctx *ctx, const struct object 
 	check_nonneg(errs, FIELD(p, "updatedNumberScheduled"), s->updated_number_scheduled);
 	check_nonneg(errs, FIELD(p, "numberAvailable"), s->number_available);
 	check_nonneg(errs, FIELD(p, "numberUnavailable"), s->number_unavailable);
+	collisions_check(errs, s->has_collision_count, s->collision_count, was->has_collision_count,
+	                 was->collision_count);
 }
 
 static void row(const struct strategy_ctx *ctx, const struct object *obj, struct table_row *r)

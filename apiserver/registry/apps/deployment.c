@@ -107,8 +107,9 @@ static void status_validate(const struct strategy_ctx *ctx, const struct object 
 	check_nonneg(errs, FIELD(p, "readyReplicas"), s->ready_replicas);
 	check_nonneg(errs, FIELD(p, "availableReplicas"), s->available_replicas);
 	check_nonneg(errs, FIELD(p, "unavailableReplicas"), s->unavailable_replicas);
-	if (s->has_collision_count)
-		check_nonneg(errs, FIELD(p, "collisionCount"), s->collision_count);
+	const AppsV1__DeploymentStatus *was = OBJECT_MSG(old, AppsV1__Deployment)->status;
+	collisions_check(errs, s->has_collision_count, s->collision_count, was->has_collision_count,
+	                 was->collision_count);
 	if (s->updated_replicas > s->replicas)
 		field_invalid_int(errs, FIELD(p, "updatedReplicas"), s->updated_replicas, more);
 	if (s->ready_replicas > s->replicas)

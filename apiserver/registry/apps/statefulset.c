@@ -154,6 +154,7 @@ static void status_validate(const struct strategy_ctx *ctx, const struct object 
 {
 	static const char more[] = "cannot be greater than status.replicas";
 	const AppsV1__StatefulSetStatus *s = OBJECT_MSG(obj, AppsV1__StatefulSet)->status;
+	const AppsV1__StatefulSetStatus *was = OBJECT_MSG(old, AppsV1__StatefulSet)->status;
 	path_t p = FIELD(NULL, "status");
 
 	check_nonneg(errs, FIELD(p, "replicas"), s->replicas);
@@ -170,6 +171,11 @@ static void status_validate(const struct strategy_ctx *ctx, const struct object 
 		field_invalid_int(errs, FIELD(p, "updatedReplicas"), s->updated_replicas, more);
 	if (s->available_replicas > s->replicas)
 		field_invalid_int(errs, FIELD(p, "availableReplicas"), s->available_replicas, more);
+	if (s->available_replicas > s->ready_replicas)
+		field_invalid_int(errs, FIELD(p, "availableReplicas"), s->available_replicas,
+		                  "cannot be greater than status.readyReplicas");
+	collisions_check(errs, s->has_collision_count, s->collision_count, was->has_collision_count,
+	                 was->collision_count);
 }
 
 static void row(const struct strategy_ctx *ctx, const struct object *obj, struct table_row *r)

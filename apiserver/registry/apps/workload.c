@@ -57,6 +57,16 @@ void workload_check_selector_kept(errs_t errs, const MetaV1__LabelSelector *now,
 	check_immutable_msg(errs, FIELD(NULL, "spec.selector"), now, old);
 }
 
+void collisions_check(errs_t errs, bool has, int32_t n, bool had, int32_t old)
+{
+	path_t p = FIELD(NULL, "status.collisionCount");
+
+	if (has)
+		check_nonneg(errs, p, n);
+	if (had && (!has || n < old))
+		field_invalid_int(errs, p, has ? n : 0, "cannot be decremented");
+}
+
 void workload_warnings(struct strategy_warnings *w, const CoreV1__PodTemplateSpec *t,
                        const CoreV1__PodTemplateSpec *old)
 {

@@ -21,3 +21,5 @@ bool intstr_is_zero(const Intstr__IntOrString *v); /* 0 or "0%" */
 /* As JSON: 5 or "25%". */
 const char *intstr_json(errs_t errs, const Intstr__IntOrString *v);
 void check_not_over_100_percent(errs_t errs, path_t p, const Intstr__IntOrString *v);
+/* The count of names that were taken never goes back. */
+void collisions_check(errs_t errs, bool has, int32_t n, bool had, int32_t old);

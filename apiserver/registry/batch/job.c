@@ -13,6 +13,8 @@ enum {
 	PARALLELISM_INDEXED_MAX = 100000,
 	COMPLETIONS_SOFT_MAX = 100000,
 	PARALLELISM_SOFT_MAX = 10000,
+	FAILED_INDEXES_MAX = 100000,
+	FAILED_INDEXES_SOFT_MAX = 10000,
 };
 
 static const char label_uid[] = "batch.kubernetes.io/controller-uid";
@@ -122,48 +124,6 @@ static void prepare_create(const struct strategy_ctx *ctx, struct object *obj)
 	}
 }
 
-static void check_policy(errs_t errs, path_t p, const BatchV1__JobSpec *s)
-{
-	const BatchV1__PodFailurePolicy *policy = s->pod_failure_policy;
-
-	if (!policy)
-		return;
-	if (strcmp(s->template_->spec->restart_policy, "Never"))
-		field_invalid(errs, FIELD(p, "template.spec.restartPolicy"),
-		              s->template_->spec->restart_policy,
-		              "only \"Never\" is supported when podFailurePolicy is specified");
-	for (size_t i = 0; i < policy->n_rules; i++) {
-		const BatchV1__PodFailurePolicyRule *r = policy->rules[i];
-		path_t at = FIELD_INDEX(FIELD(p, "podFailurePolicy.rules"), i);
-		check_required_enum(errs, FIELD(at, "action"), r->action,
-		                    LIST("Count", "FailIndex", "FailJob", "Ignore"));
-		if (!r->on_exit_codes && !r->n_on_pod_conditions)
-			field_invalid_json(errs, at, go_json_of(errs, r),
-			                   "specifying one of OnExitCodes and OnPodConditions is "
-			                   "required");
-		if (r->on_exit_codes && r->n_on_pod_conditions)
-			field_invalid_json(errs, at, go_json_of(errs, r),
-			                   "specifying both OnExitCodes and OnPodConditions is not "
-			                   "supported");
-		if (r->on_exit_codes) {
-			path_t codes = FIELD(at, "onExitCodes");
-			check_required_enum(errs, FIELD(codes, "operator"),
-			                    r->on_exit_codes->operator_, LIST("In", "NotIn"));
-			if (!r->on_exit_codes->n_values)
-				field_invalid_json(errs, FIELD(codes, "values"), "[]",
-				                   "at least one value is required");
-		}
-		for (size_t j = 0; j < r->n_on_pod_conditions; j++) {
-			path_t c = FIELD_INDEX(FIELD(at, "onPodConditions"), j);
-			check_name(errs, FIELD(c, "type"), r->on_pod_conditions[j]->type,
-			           names_qualified);
-			check_required_enum(errs, FIELD(c, "status"),
-			                    r->on_pod_conditions[j]->status,
-			                    LIST("False", "True", "Unknown"));
-		}
-	}
-}
-
 static void check_restart_policy(errs_t errs, path_t p, const BatchV1__JobSpec *s)
 {
 	const char *policy = s->template_->spec->restart_policy;
@@ -173,14 +133,60 @@ static void check_restart_policy(errs_t errs, path_t p, const BatchV1__JobSpec *
 		field_required(errs, at, "valid values: \"OnFailure\", \"Never\"");
 	else if (strcmp(policy, "OnFailure") && strcmp(policy, "Never"))
 		field_not_supported(errs, at, policy, LIST("OnFailure", "Never"));
+	else if (s->pod_failure_policy && strcmp(policy, "Never"))
+		field_invalid(errs, at, policy,
+		              "only \"Never\" is supported when podFailurePolicy is specified");
 }
 
-/* What job templates are checked for as well. */
-static void check_spec(const struct strategy_ctx *ctx, errs_t errs, path_t p,
-                       const BatchV1__JobSpec *s)
+static void check_at_most(errs_t errs, path_t p, int64_t n, int64_t most, const char *more)
 {
-	bool indexed = s->completion_mode && !strcmp(s->completion_mode, "Indexed");
+	if (n > most)
+		field_add(errs, FIELD_INVALID, p, arena_printf(errs->arena, "%lld", (long long)n),
+		          "must be less than or equal to %lld%s", (long long)most, more);
+}
 
+static void check_indexed(errs_t errs, path_t p, const BatchV1__JobSpec *s)
+{
+	static const char many[] =
+	    " when completions are above 100000 and used with backoff limit per index";
+	path_t parallelism = FIELD(p, "parallelism"), failed = FIELD(p, "maxFailedIndexes");
+
+	if (!s->has_completions) {
+		field_required(errs, FIELD(p, "completions"), "when completion mode is Indexed");
+		return;
+	}
+	if (s->has_parallelism)
+		check_at_most(errs, parallelism, s->parallelism, PARALLELISM_INDEXED_MAX,
+		              " when completion mode is Indexed");
+	if (s->has_max_failed_indexes && s->max_failed_indexes > s->completions)
+		field_invalid_int(errs, failed, s->max_failed_indexes,
+		                  "must be less than or equal to completions");
+	if (s->has_max_failed_indexes)
+		check_at_most(errs, failed, s->max_failed_indexes, FAILED_INDEXES_MAX, "");
+	if (s->completions <= COMPLETIONS_SOFT_MAX || !s->has_backoff_limit_per_index)
+		return;
+	if (!s->has_max_failed_indexes)
+		field_required(errs, failed, "must be specified when completions is above 100000");
+	else
+		check_at_most(errs, failed, s->max_failed_indexes, FAILED_INDEXES_SOFT_MAX, many);
+	if (s->has_parallelism)
+		check_at_most(errs, parallelism, s->parallelism, PARALLELISM_SOFT_MAX, many);
+}
+
+/* Indexes can only fail where there are some. */
+static void check_not_indexed(errs_t errs, path_t p, const BatchV1__JobSpec *s)
+{
+	static const char text[] = "requires indexed completion mode";
+
+	if (s->has_backoff_limit_per_index)
+		field_invalid_int(errs, FIELD(p, "backoffLimitPerIndex"),
+		                  s->backoff_limit_per_index, text);
+	if (s->has_max_failed_indexes)
+		field_invalid_int(errs, FIELD(p, "maxFailedIndexes"), s->max_failed_indexes, text);
+}
+
+static void check_counts(errs_t errs, path_t p, const BatchV1__JobSpec *s)
+{
 	if (s->has_parallelism)
 		check_nonneg(errs, FIELD(p, "parallelism"), s->parallelism);
 	if (s->has_completions)
@@ -192,32 +198,29 @@ static void check_spec(const struct strategy_ctx *ctx, errs_t errs, path_t p,
 	if (s->has_ttl_seconds_after_finished)
 		check_nonneg(errs, FIELD(p, "ttlSecondsAfterFinished"),
 		             s->ttl_seconds_after_finished);
-	if (s->has_backoff_limit_per_index) {
+	if (s->has_backoff_limit_per_index)
 		check_nonneg(errs, FIELD(p, "backoffLimitPerIndex"), s->backoff_limit_per_index);
-		if (!indexed)
-			field_invalid_int(errs, FIELD(p, "backoffLimitPerIndex"),
-			                  s->backoff_limit_per_index,
-			                  "requires indexed completion mode");
-	}
-	if (s->has_max_failed_indexes) {
+	if (s->has_max_failed_indexes)
 		check_nonneg(errs, FIELD(p, "maxFailedIndexes"), s->max_failed_indexes);
-		if (s->has_completions && s->max_failed_indexes > s->completions)
-			field_invalid_int(errs, FIELD(p, "maxFailedIndexes"), s->max_failed_indexes,
-			                  "must be less than or equal to completions");
-		if (!s->has_backoff_limit_per_index)
-			field_required(errs, FIELD(p, "backoffLimitPerIndex"),
-			               "when maxFailedIndexes is specified");
-	}
+	if (s->has_max_failed_indexes && !s->has_backoff_limit_per_index)
+		field_required(errs, FIELD(p, "backoffLimitPerIndex"),
+		               "when maxFailedIndexes is specified");
+}
+
+/* What job templates are checked for as well. */
+static void check_spec(const struct strategy_ctx *ctx, errs_t errs, path_t p,
+                       const BatchV1__JobSpec *s)
+{
+	check_counts(errs, p, s);
 	if (s->completion_mode)
 		check_enum(errs, FIELD(p, "completionMode"), s->completion_mode,
 		           LIST("Indexed", "NonIndexed"));
-	if (indexed && !s->has_completions)
-		field_required(errs, FIELD(p, "completions"), "when completion mode is Indexed");
-	if (indexed && s->has_parallelism && s->parallelism > PARALLELISM_INDEXED_MAX)
-		field_invalid_int(errs, FIELD(p, "parallelism"), s->parallelism,
-		                  "must be less than or equal to 100000 when completion mode is "
-		                  "Indexed");
-	check_policy(errs, p, s);
+	if (s->completion_mode && !strcmp(s->completion_mode, "Indexed"))
+		check_indexed(errs, p, s);
+	else
+		check_not_indexed(errs, p, s);
+	job_failure_policy_check(errs, FIELD(p, "podFailurePolicy"), s);
+	job_success_policy_check(errs, FIELD(p, "successPolicy"), s);
 	if (s->pod_replacement_policy)
 		check_enum(errs, FIELD(p, "podReplacementPolicy"), s->pod_replacement_policy,
 		           s->pod_failure_policy ? LIST("Failed")
@@ -313,6 +316,23 @@ static bool same_template(errs_t errs, const BatchV1__Job *now, const BatchV1__J
 	return same_msg(t, o);
 }
 
+/* Fixed, but that the indexes of a job may become more and fewer with its parallelism (KEP-3715).
+ */
+static void check_completions(errs_t errs, path_t p, const BatchV1__JobSpec *s,
+                              const BatchV1__JobSpec *old)
+{
+	const char *value =
+	    s->has_completions ? arena_printf(errs->arena, "%d", s->completions) : "null";
+
+	if (s->has_completions == old->has_completions && s->completions == old->completions)
+		return;
+	if (!s->completion_mode || strcmp(s->completion_mode, "Indexed"))
+		field_invalid_json(errs, FIELD(p, "completions"), value, "field is immutable");
+	else if (s->has_completions && s->has_parallelism && s->completions != s->parallelism)
+		field_invalid_json(errs, FIELD(p, "completions"), value,
+		                   "can only be modified in tandem with spec.parallelism");
+}
+
 static void validate_update(const struct strategy_ctx *ctx, const struct object *obj,
                             const struct object *old_obj, errs_t errs)
 {
@@ -320,16 +340,8 @@ static void validate_update(const struct strategy_ctx *ctx, const struct object 
 	                   *old = OBJECT_MSG(old_obj, BatchV1__Job);
 	const BatchV1__JobSpec *s = job->spec, *o = old->spec;
 	path_t p = FIELD(NULL, "spec");
-	bool indexed = s->completion_mode && !strcmp(s->completion_mode, "Indexed");
-	bool scaled = indexed && s->has_completions && s->has_parallelism &&
-	              s->completions == s->parallelism; /* an elastic indexed job */
 
-	if (!scaled &&
-	    (s->has_completions != o->has_completions || s->completions != o->completions))
-		field_invalid_json(
-		    errs, FIELD(p, "completions"),
-		    s->has_completions ? arena_printf(errs->arena, "%d", s->completions) : "null",
-		    "field is immutable");
+	check_completions(errs, p, s, o);
 	check_immutable_msg(errs, FIELD(p, "selector"), s->selector, o->selector);
 	if (!same_template(errs, job, old))
 		field_invalid_json(
