@@ -12,6 +12,7 @@
 #include "raftstore/server/auth.h"
 #include "raftstore/server/compactor.h"
 #include "raftstore/server/front.h"
+#include "raftstore/server/key_wait.h"
 #include "raftstore/server/lessor.h"
 #include "raftstore/server/node.h"
 #include "raftstore/server/stats.h"
@@ -156,6 +157,8 @@ static void make_rpc(struct server *s)
 	cluster_service_add(s);
 	maintenance_service_add(s);
 	auth_service_add(s);
+	lock_service_add(s);
+	election_service_add(s);
 }
 
 void server_serve(struct server *s)
@@ -186,6 +189,7 @@ int server_start(struct server *s, struct daemon *d, const struct server_options
 		r = open_store(s, err);
 	if (r)
 		return r;
+	key_waits_start(s);
 	r = auth_start(s, err);
 	if (!r)
 		r = watch_hub_start(s, err);
@@ -233,6 +237,7 @@ void server_deinit(struct server *s)
 	front_free(s);
 	if (s->rpc)
 		rpc_server_free(s->rpc);
+	key_waits_stop(s);
 	auth_stop(s);
 	store_close(s->store);
 	stats_stop(s);

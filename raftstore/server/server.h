@@ -24,6 +24,7 @@ struct compactor;
 struct front;
 struct stats;
 struct auth;
+struct key_waits;
 
 #define RAFTSTORE_ETCD_VERSION "3.6.0"
 
@@ -40,6 +41,8 @@ struct server {
 	struct front *front;
 	struct stats *stats;
 	struct auth *auth;
+	struct key_waits *key_waits;
+	size_t contenders; /* calls of Lock and Election that wait; the loop's */
 	struct worker sync_worker, read_worker;
 	struct rpc_server *rpc;
 	uint64_t cluster_id, member_id;
@@ -76,3 +79,5 @@ void lease_service_add(struct server *s);
 void cluster_service_add(struct server *s);
 void maintenance_service_add(struct server *s);
 void auth_service_add(struct server *s);
+void lock_service_add(struct server *s);
+void election_service_add(struct server *s);

@@ -4,6 +4,7 @@
 #include "common/base/log.h"
 #include "raftstore/server/apply.h"
 #include "raftstore/server/auth.h"
+#include "raftstore/server/key_wait.h"
 #include "raftstore/server/lessor.h"
 #include "raftstore/server/node.h"
 #include "raftstore/server/pb_out.h"
@@ -241,6 +242,7 @@ static void batch_run(struct storage *st)
 	auth_publish(ap);
 	lessor_note(s, ap->leases.at, ap->leases.n);
 	watch_hub_publish(s->hub, &ap->events, ap->mvcc.revision);
+	key_waits_publish(s, &ap->events);
 	VEC_FOREACH (&st->batch, i)
 		item_answer(st, i);
 	node_applied(s->node, st->applied.index);
