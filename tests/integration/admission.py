@@ -5,6 +5,7 @@
     admission.py --build BUILD [NAME...]
 """
 import argparse
+import concurrent.futures
 import json
 import os
 import subprocess
@@ -12,7 +13,7 @@ import sys
 import tempfile
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), '..', 'lib'))
-from cluster import Cases, Cluster, Failure, check, contains, equal  # noqa: E402
+from cluster import Cases, Cluster, Failure, check, contains, equal, exchange, free_port  # noqa: E402
 
 PLUGINS = ('EventRateLimit,AlwaysPullImages,DenyServiceExternalIPs,OwnerReferencesPermissionEnforcement,'
            'LimitPodHardAntiAffinityTopology,ExtendedResourceToleration,NamespaceExists')
@@ -99,7 +100,47 @@ def configuration(limits):
             'plugins': [{'name': 'EventRateLimit', 'configuration': limits}]}
 
 
-CASES = [case_event_rate_limit, case_pods, case_services, case_owner_references, case_bad_configuration]
+def case_quota(c):
+    """Two API servers and many clients at once use a quota up to the last one, and no further."""
+    ns, limit, ports = 'quota', 25, [c.port]
+    c.kubectl('create', 'namespace', ns)
+    hard = {'count/secrets': str(limit), 'configmaps': '1000'}
+    quota = post(c, f'/api/v1/namespaces/{ns}/resourcequotas', {'metadata': {'name': 'q'}, 'spec': {'hard': hard}}).json()
+    # What its controller would say of it.
+    quota['status'] = {'hard': hard, 'used': {'count/secrets': '0', 'configmaps': '0'}}
+    equal(c.request('PUT', f'/api/v1/namespaces/{ns}/resourcequotas/q/status', quota).status, 200)
+    first = c.apiserver
+    c.port = free_port()
+    c.start_apiserver()
+    ports.append(c.port)
+
+    def client(i):
+        """Makes a few secrets, and deletes none."""
+        answers = []
+        connection = c.connect(port=ports[i % 2], timeout=60)
+        for n in range(6):
+            a = exchange(connection, 'POST', f'/api/v1/namespaces/{ns}/secrets', {'metadata': {'name': f's{i}-{n}'}})
+            answers.append((a.status, a.json().get('message', '')))
+        connection.close()
+        return answers
+
+    with concurrent.futures.ThreadPoolExecutor(16) as pool:
+        answers = [a for some in pool.map(client, range(16)) for a in some]
+    c.port = ports[0]
+    made = [a for a in answers if a[0] == 201]
+    equal(len(made), limit, f'created of {len(answers)}: {sorted(set(answers))}')
+    for status, message in answers:
+        if status != 201:
+            equal(status, 403, message)
+            contains(message, 'exceeded quota: q, requested: count/secrets=1', f'limited: count/secrets={limit}')
+    q = c.request('GET', f'/api/v1/namespaces/{ns}/resourcequotas/q').json()
+    equal(q['status']['used']['count/secrets'], str(limit))
+    equal(len(c.request('GET', f'/api/v1/namespaces/{ns}/secrets').json()['items']), limit)
+    c.apiserver.stop()
+    c.apiserver = first
+
+
+CASES = [case_event_rate_limit, case_pods, case_services, case_owner_references, case_bad_configuration, case_quota]
 
 
 def main():

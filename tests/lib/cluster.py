@@ -248,8 +248,8 @@ class Cluster:
             context.load_cert_chain(self.pki(cert + '.crt'), self.pki(cert + '.key'))
         return context
 
-    def connect(self, cert='admin', timeout=20):
-        return http.client.HTTPSConnection('127.0.0.1', self.port, context=self.tls(cert),
+    def connect(self, cert='admin', timeout=20, port=None):
+        return http.client.HTTPSConnection('127.0.0.1', port or self.port, context=self.tls(cert),
                                            timeout=timeout)
 
     def request(self, method, path, body=None, headers=None, cert='admin', timeout=20):
