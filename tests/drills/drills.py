@@ -22,6 +22,7 @@ from history import Reference  # noqa: E402
 SLOW_SYNC_MS = 150
 CLOCK_JUMPS_S = (3600, -7200, 0)
 LEASE_TTL_S = 60
+SHORT_TTL_S = 5
 DISK_MIB = 192
 CHAOS_SECONDS = 60
 
@@ -91,6 +92,30 @@ class Drills:
                 m.start()
             load.wait_acks(50, c.members)
             load.finish()
+
+    def leases(self):
+        """A lease that is kept alive outlives the leader, one that is not ends all the same."""
+        with self._members() as c:
+            leader = c.leader()
+            followers = c.others(leader)
+            kept, left = (followers[0].etcdctl('lease', 'grant', str(SHORT_TTL_S)).split()[1]
+                          for _ in range(2))
+            followers[0].etcdctl('put', '--lease=' + kept, 'kept', 'x')
+            followers[0].etcdctl('put', '--lease=' + left, 'left', 'x')
+            load = c.load()
+            with c.background('lease', 'keep-alive', kept, members=followers):
+                leader.kill()
+                load.wait_acks(50, followers)
+                # A new leader gives every lease its whole time again.
+                until('the lease ends', lambda: not self._get(followers, 'left'), 4 * SHORT_TTL_S)
+                time.sleep(SHORT_TTL_S)
+                equal(self._get(followers, 'kept'), 'x', 'the key whose lease is kept alive')
+                leader.start()
+                load.wait_acks(50, c.members)
+            load.finish(dense=False)
+
+    def _get(self, members, key):
+        return members[0].etcdctl('get', key, '--print-value-only').strip()
 
     # -- network -------------------------------------------------------------------------------
 

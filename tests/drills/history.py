@@ -105,11 +105,11 @@ def events_of(op):
     return [('P', key, op.value) for key in keys]
 
 
-def check_reference(ref, problems):
+def check_reference(ref, dense, problems):
     for a, b in zip(ref.events, ref.events[1:]):
         if b.revision < a.revision:
             problems.append(f'the reference goes from revision {a.revision} to {b.revision}')
-        elif b.revision > a.revision + 1:
+        elif dense and b.revision > a.revision + 1:
             problems.append(f'the reference has nothing between {a.revision} and {b.revision}')
 
 
@@ -227,12 +227,13 @@ def join(reference, other):
     return head + reference
 
 
-def check(ops, watches, reference, resets=(), base=None):
+def check(ops, watches, reference, resets=(), base=None, dense=True):
     """Problems in words. watches: {name: lines}; reference: lines; resets: (member, monotonic ns) of
-    members that began anew with nothing; base: {key: state} before the reference."""
+    members that began anew with nothing; base: {key: state} before the reference; dense: nobody else
+    wrote to the store."""
     problems = []
     ref = Reference(reference, base)
-    check_reference(ref, problems)
+    check_reference(ref, dense, problems)
     check_reads(ops, ref, problems)
     check_order(ops, check_writes(ops, ref, problems), resets, problems)
     for name, lines in sorted(watches.items()):
@@ -244,7 +245,7 @@ def read_watches(folder, prefix=''):
     return {prefix + os.path.basename(p): read_watch(p) for p in glob.glob(folder + '/watch-*')}
 
 
-def check_folder(folder, resets=(), base=None):
+def check_folder(folder, **how):
     """(operations, the lines of the reference, problems)"""
     ops = read_ops(folder + '/history')
     watches, finals = read_watches(folder), read_watches(folder + '/final', 'final ')
@@ -252,7 +253,7 @@ def check_folder(folder, resets=(), base=None):
     if watches:
         reference = join(reference, next(iter(watches.values())))
     finals = {name: join(lines, reference) for name, lines in finals.items()}
-    return ops, reference, check(ops, {**watches, **finals}, reference, resets, base)
+    return ops, reference, check(ops, {**watches, **finals}, reference, **how)
 
 
 def acknowledged(ops):

@@ -6,6 +6,7 @@ it ends, in whatever way, the kernel ends all its processes and takes away netwo
 clients (load, etcdctl, an API server) are in the drill's own namespace, at the address .254.
 """
 import base64
+import contextlib
 import json
 import os
 import shutil
@@ -279,15 +280,27 @@ class Members:
         return [ca, self.certs.crt('client-ca'), '--cert', self.certs.crt('client'),
                 '--key', self.certs.key('client')]
 
+    def etcdctl_argv(self, args, members, timeout_ms=3000):
+        return ['env', 'ETCDCTL_API=3', 'etcdctl', '--endpoints',
+                ','.join(m.client_url for m in members or self.members), '--dial-timeout=2s',
+                f'--command-timeout={timeout_ms}ms', *self.client_args(), *args]
+
     def etcdctl(self, *args, members=None, code=0, timeout_ms=3000):
-        urls = ','.join(m.client_url for m in members or self.members)
-        r = subprocess.run(['etcdctl', '--endpoints', urls, '--dial-timeout=2s',
-                            f'--command-timeout={timeout_ms}ms', *self.client_args(), *args],
-                           capture_output=True, text=True, timeout=60,
-                           env=dict(os.environ, ETCDCTL_API='3'))
+        r = subprocess.run(self.etcdctl_argv(args, members, timeout_ms), capture_output=True, text=True,
+                           timeout=60)
         check(code is None or r.returncode == code, f'etcdctl {args}: exit {r.returncode}: '
               f'{r.stdout} {r.stderr[-600:]}')
         return r.stdout
+
+    @contextlib.contextmanager
+    def background(self, *args, members=None):
+        """etcdctl as long as the body runs."""
+        p = Process('etcdctl', self.etcdctl_argv(args, members), self.folder + '/etcdctl.log')
+        self.processes.append(p)
+        try:
+            yield p
+        finally:
+            p.kill()
 
     def change(self, *args, members):
         """etcdctl, again while it is refused: members were not seen for long enough, a learner has
@@ -390,20 +403,25 @@ class Load:
         """The member has begun anew with nothing."""
         self.resets.append((member.number, time.monotonic_ns()))
 
-    def finish(self, from_revision=1, base=None):
-        """Ends the load; every check of what it saw. The history's operations. base: the keys' states
-        when the load began, at from_revision - 1."""
+    def stop(self):
+        """Ends the load, once all watchers have seen its end."""
         self.popen.stdin.close()
         code = self.popen.wait(SETTLE_SECONDS + 60)
         self.reader.join()
         check(code == 0, f'drill_load ended with {code}: not every watcher reached the end')
+
+    def finish(self, from_revision=1, base=None, dense=True):
+        """Ends the load; every check of what it saw. The history's operations. base: the keys' states
+        when the load began, at from_revision - 1; dense: nobody else wrote meanwhile."""
+        self.stop()
         os.mkdir(self.folder + '/final')
         final = self.start(self.folder + '/final', {'from': from_revision, 'until': self.end},
                            subprocess.DEVNULL)
         final.communicate()
         check(final.returncode == 0, f'the last watch ended with {final.returncode}')
         self.cluster.check_equal()
-        ops, self.reference, problems = history.check_folder(self.folder, self.resets, base)
+        ops, self.reference, problems = history.check_folder(self.folder, resets=self.resets,
+                                                               base=base, dense=dense)
         print('      ' + history.summary(ops))
         for text, n in history.errors(ops):
             print(f'        {n} x {text[:150]}')
