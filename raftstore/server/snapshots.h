@@ -12,7 +12,7 @@ struct snapshots;
 
 /* Before node_start. */
 int snapshots_start(struct server *s, struct err *err);
-/* Ends transfers, without a word to the core. Before storage_stop. */
+/* Ends transfers, without a word to the core. When the loop turns no more, before storage_stop. */
 void snapshots_stop(struct server *s);
 void snapshots_free(struct server *s);
 

@@ -50,6 +50,11 @@ struct storage {
 	/* --- under lock --- */
 	item_list queue;
 	VEC(struct rpc_call *) defragment;
+	struct {
+		struct raft_mark mark;
+		void (*done)(void *arg, int result); /* NULL: nothing is to be installed */
+		void *arg;
+	} install;
 	bool turn_posted, stop;
 };
 
@@ -89,6 +94,17 @@ void storage_defragment(struct storage *st, struct rpc_call *call)
 {
 	pthread_mutex_lock(&st->lock);
 	*vec_push(&st->defragment) = call;
+	wake(st);
+	pthread_mutex_unlock(&st->lock);
+}
+
+void storage_install(struct storage *st, struct raft_mark mark, void (*done)(void *arg, int result),
+                     void *arg)
+{
+	pthread_mutex_lock(&st->lock);
+	st->install.mark = mark;
+	st->install.done = done;
+	st->install.arg = arg;
 	wake(st);
 	pthread_mutex_unlock(&st->lock);
 }
@@ -361,6 +377,76 @@ static void defragment(struct storage *st, struct rpc_call *call)
 	rpc_call_reply(call, buf_view(&b));
 }
 
+/* --- snapshots of other members --- */
+
+/* What is this member's own in tables that were another's. */
+static int adopt(void *arg, struct kv_txn *kv)
+{
+	const struct server *s = arg;
+	int r = meta_put(kv, "cluster id", s->cluster_id);
+	return r ? r : meta_put(kv, "member id", s->member_id);
+}
+
+/* Reads anew what is kept of the tables. */
+static int facts_reload(struct server *s)
+{
+	struct kv_txn *kv;
+	struct mvcc m = {0};
+	unsigned alarms = 0;
+	int r = store_begin(s->store, false, &kv);
+	if (r)
+		return r;
+	r = mvcc_open(&m, kv);
+	if (!r)
+		r = alarms_read(kv, &alarms);
+	s->revision = m.revision;
+	s->alarms = alarms;
+	mvcc_close(&m);
+	store_end(kv);
+	return r ? r : auth_reload(s);
+}
+
+static int install_run(struct storage *st, struct raft_mark mark)
+{
+	struct server *s = st->server;
+	struct err err = ERR_INIT;
+	struct store_mark to = {mark.index, mark.term};
+	int r = store_install(s->store, to, adopt, s, &err);
+	if (r) {
+		log_error(&err, "Could not install the snapshot of another member");
+		return r;
+	}
+	r = facts_reload(s);
+	if (r) {
+		err_set(&err, (enum err_code) - r, "cannot read the tables");
+		log_error(&err, "The store has failed");
+		_exit(1);
+	}
+	st->applied = to;
+	st->since = 0;
+	st->compacting = true; /* what the sender has not finished */
+	s->applied = mark.index;
+	watch_hub_replaced(s->hub, s->revision);
+	log_info("Installed the snapshot of another member", LOG_INT("index", mark.index),
+	         LOG_INT("revision", s->revision));
+	return 0;
+}
+
+/* When all before it is applied, and no checkpoint is on the way: its end brings another turn. */
+static void install_consider(struct storage *st)
+{
+	pthread_mutex_lock(&st->lock);
+	void (*done)(void *arg, int result) = st->install.done;
+	void *arg = st->install.arg;
+	struct raft_mark mark = st->install.mark;
+	bool now = done && !st->stop && !st->queue.n && !st->batch.n && !st->checkpointing;
+	if (now)
+		st->install.done = NULL;
+	pthread_mutex_unlock(&st->lock);
+	if (now)
+		done(arg, install_run(st, mark));
+}
+
 /* --- turns --- */
 
 /* Takes at most BATCH_MAX items when there are none from before, and a defragmentation when no
@@ -397,6 +483,7 @@ static void storage_turn(void *arg)
 		compact_some(st);
 	if (call)
 		defragment(st, call);
+	install_consider(st);
 	pthread_mutex_lock(&st->lock);
 	bool stop = st->stop;
 	if ((st->queue.n && !st->batch.n) || (st->compacting && !stop))

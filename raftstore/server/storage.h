@@ -26,6 +26,12 @@ bool storage_stalled(const struct storage *st);
 /* Asks for a defragmentation; the call is answered. */
 void storage_defragment(struct storage *st, struct rpc_call *call);
 
+/* Makes what the store has received its tables, behind all that was pushed before, and tells who
+ * depends on them; then done(arg, result) on the storage worker. Nothing happens after
+ * storage_stop. */
+void storage_install(struct storage *st, struct raft_mark mark, void (*done)(void *arg, int result),
+                     void *arg);
+
 struct storage_facts {
 	uint64_t batches, entries, checkpoints, events;
 };

@@ -207,6 +207,22 @@ void watch_hub_publish(struct watch_hub *h, const struct events *events, int64_t
 	pthread_mutex_unlock(&h->lock);
 }
 
+void watch_hub_replaced(struct watch_hub *h, int64_t revision)
+{
+	pthread_mutex_lock(&h->lock);
+	LIST_FOREACH (&h->streams, st, struct watch_stream, link) {
+		VEC_FOREACH (&st->watchers, it) {
+			struct watcher *w = *it;
+			if (!w->synced)
+				continue;
+			w->next_revision = MAX(w->next_revision, h->published + 1);
+			watcher_unsync(w);
+		}
+	}
+	h->published = MAX(h->published, revision);
+	pthread_mutex_unlock(&h->lock);
+}
+
 /* --- streams --- */
 
 struct watch_stream *watch_stream_new(struct watch_hub *h, struct rpc_call *call)

@@ -19,6 +19,9 @@ int watch_hub_start(struct server *s, struct err *err);
 void watch_hub_stop(struct server *s);
 /* Storage thread: these changes were committed, up to `revision`. */
 void watch_hub_publish(struct watch_hub *h, const struct events *events, int64_t revision);
+/* Storage thread: the tables were replaced by others of the same history, at this revision. Whoever
+ * is behind catches up from them. */
+void watch_hub_replaced(struct watch_hub *h, int64_t revision);
 void watch_hub_counts(struct watch_hub *h, size_t *ret_watchers, size_t *ret_unsynced);
 /* Tells idle watchers that asked for it how far they are. */
 void watch_hub_progress(struct watch_hub *h);

@@ -1,0 +1,258 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The leader's side. */
+#include "common/base/log.h"
+#include "common/base/rng.h"
+#include "raftstore/mvcc/record.h"
+#include "raftstore/peer/wire.h"
+#include "raftstore/server/asks.h"
+#include "raftstore/server/members.h"
+#include "raftstore/server/node.h"
+#include "raftstore/server/snapshots_internal.h"
+
+enum { ANSWER_MS = 5000 };
+
+/* A transfer to one member; freed when it has ended and nothing comes back to it any more. */
+struct sending {
+	struct snapshots *all;
+	struct list link;
+	struct raft_message message; /* of the copy, once that is made */
+	struct store_copy *copy;
+	struct chunks_send chunks;
+	struct loop_timer timer;
+	uint64_t began_ms;
+	bool ended;
+	unsigned refs; /* its place in the list; jobs and questions */
+};
+
+struct copy_job {
+	struct snapshot_job job; /* first */
+	struct sending *sending;
+	struct store_copy *copy;
+	struct raft_message message;
+	int result;
+	struct err err;
+};
+
+struct read_job {
+	struct snapshot_job job; /* first */
+	struct sending *sending;
+	struct chunk chunk;
+	struct buf body;
+	int result;
+};
+
+static void sending_unref(struct sending *s)
+{
+	if (--s->refs)
+		return;
+	store_copy_free(s->copy);
+	free(s);
+}
+
+/* Nothing is sent any more. */
+static void sending_leave(struct sending *s, bool ok)
+{
+	if (s->ended)
+		return;
+	s->ended = true;
+	loop_timer_stop(&s->timer);
+	list_del(&s->link);
+	snapshot_count_end(&s->all->sent, s->all, s->message.to, s->began_ms, ok);
+}
+
+static void sending_end(struct sending *s, bool ok)
+{
+	if (s->ended)
+		return;
+	sending_leave(s, ok);
+	if (ok)
+		log_info("Sent a snapshot", LOG_INT("index", s->message.snapshot.mark.index),
+		         LOG_INT("bytes", store_copy_bytes(s->copy)),
+		         LOG_INT("ms", snapshots_now_ms(s->all) - s->began_ms));
+	struct raft_event e = {.type = RAFT_SNAPSHOT_SENT, .snapshot_sent = {s->message.to, ok}};
+	ERR_IGNORE(node_step(s->all->server->node, &e)); /* news do not fail */
+	sending_unref(s);
+}
+
+/* --- chunks --- */
+
+static void sending_pump(struct sending *s);
+
+static void on_answer(void *arg, int result, struct slice answer)
+{
+	struct sending *s = arg;
+	if (!s->ended && result == -ERR_CONFLICT) {
+		sending_end(s, false); /* the receiver follows another leader */
+	} else if (!s->ended && !result && answer.len == SNAPSHOT_RESULT_BYTES) {
+		struct chunk_result r = {get_be64(answer.data), get_be64(answer.data + 8)};
+		chunks_send_result(&s->chunks, &r, snapshots_now_ms(s->all));
+		sending_pump(s);
+	}
+	/* What was lost is sent again when its time has come. */
+	sending_unref(s);
+}
+
+static void read_drop(struct snapshot_job *job)
+{
+	struct read_job *j = (struct read_job *)job;
+	buf_deinit(&j->body);
+	sending_unref(j->sending);
+	free(j);
+}
+
+static void read_run(struct snapshot_job *job)
+{
+	struct read_job *j = (struct read_job *)job;
+	size_t n = j->chunk.len;
+	buf_reserve(&j->body, n);
+	j->result = n ? store_copy_read(j->sending->copy, j->chunk.offset,
+	                                j->body.data + j->body.len, n, NULL)
+	              : 0;
+	j->body.len += n;
+}
+
+static void read_back(struct snapshot_job *job)
+{
+	struct read_job *j = (struct read_job *)job;
+	struct sending *s = j->sending;
+	if (j->result) {
+		sending_end(s, false);
+	} else if (!s->ended) {
+		s->refs++;
+		peers_ask(s->all->server->peers, s->message.to, ASK_SNAPSHOT, buf_view(&j->body),
+		          ANSWER_MS, on_answer, s);
+	}
+	read_drop(job);
+}
+
+static void chunk_start(struct sending *s, const struct chunk *c)
+{
+	struct read_job *j = calloc(1, sizeof(*j));
+	if (!j)
+		abort();
+	j->job = (struct snapshot_job){.run = read_run, .back = read_back, .drop = read_drop};
+	j->sending = s;
+	j->chunk = *c;
+	_cleanup_buf_ struct buf head = BUF_INIT;
+	uint8_t b[SNAPSHOT_CHUNK_HEAD_BYTES];
+	wire_encode_raft(&head, &s->message);
+	put_be32(b, (uint32_t)head.len);
+	buf_add(&j->body, b, 4);
+	buf_slice(&j->body, buf_view(&head));
+	put_be64(b, c->id);
+	put_be64(b + 8, c->size);
+	put_be64(b + 16, c->offset);
+	buf_add(&j->body, b, sizeof(b));
+	s->refs++;
+	snapshot_job_start(s->all, &j->job);
+}
+
+/* Sends what may be sent now, and comes again when there may be more. */
+static void sending_pump(struct sending *s)
+{
+	struct chunk c;
+	uint64_t now = snapshots_now_ms(s->all);
+	struct raft_status st = node_status(s->all->server->node);
+	if (st.role != RAFT_LEADER || st.term != s->message.term) {
+		sending_end(s, false);
+		return;
+	}
+	while (chunks_send_next(&s->chunks, now, &c))
+		chunk_start(s, &c);
+	enum chunks_state state = chunks_send_state(&s->chunks, now);
+	if (state != CHUNKS_RUNNING)
+		sending_end(s, state == CHUNKS_DONE);
+	else
+		loop_timer_start_at(&s->timer, MAX(chunks_send_deadline(&s->chunks), now + 1));
+}
+
+static void on_timer(void *arg)
+{
+	sending_pump(arg);
+}
+
+/* --- the copy --- */
+
+static int look(void *arg, struct kv_txn *kv)
+{
+	struct raft_message *m = arg;
+	struct slice v;
+	int r = kv_get(kv, KV_META, SLICE_LIT("applied"), &v);
+	if (!r && v.len != 16)
+		r = -ERR_CORRUPT;
+	if (r)
+		return r;
+	struct raft_mark given = m->snapshot.mark;
+	m->snapshot.mark = (struct raft_mark){get_be64(v.data), get_be64(v.data + 8)};
+	if (m->snapshot.mark.index < given.index)
+		return -ERR_INTERNAL;
+	return conf_read(kv, &m->snapshot.conf);
+}
+
+static void copy_run(struct snapshot_job *job)
+{
+	struct copy_job *j = (struct copy_job *)job;
+	j->result = store_copy_new(job->all->server->store, look, &j->message, &j->copy, &j->err);
+}
+
+static void copy_drop(struct snapshot_job *job)
+{
+	struct copy_job *j = (struct copy_job *)job;
+	store_copy_free(j->copy);
+	sending_unref(j->sending);
+	free(j);
+}
+
+static void copy_back(struct snapshot_job *job)
+{
+	struct copy_job *j = (struct copy_job *)job;
+	struct sending *s = j->sending;
+	if (j->result) {
+		log_error(&j->err, "Could not copy the store for another member");
+		sending_end(s, false);
+	} else if (!s->ended) {
+		static const struct chunks_options o = {.chunk_bytes = SNAPSHOT_CHUNK_BYTES};
+		uint64_t id;
+		rng_system(&id, sizeof(id));
+		s->message = j->message;
+		s->copy = TAKE(j->copy);
+		chunks_send_init(&s->chunks, &o, id ? id : 1, store_copy_bytes(s->copy),
+		                 snapshots_now_ms(s->all));
+		sending_pump(s);
+	}
+	copy_drop(job);
+}
+
+void snapshots_send(struct server *server, const struct raft_message *m)
+{
+	struct snapshots *all = server->snapshots;
+	LIST_FOREACH (&all->sendings, old, struct sending, link) {
+		if (old->message.to != m->to)
+			continue;
+		sending_leave(old, false);
+		sending_unref(old);
+	}
+	struct sending *s = calloc(1, sizeof(*s));
+	struct copy_job *j = calloc(1, sizeof(*j));
+	if (!s || !j)
+		abort();
+	s->all = all;
+	s->message = j->message = *m;
+	s->began_ms = snapshots_now_ms(all);
+	s->refs = 2;
+	loop_timer_init(&s->timer, server->loop, on_timer, s);
+	list_add_tail(&all->sendings, &s->link);
+	snapshot_count_begin(&all->sent, m->to);
+	log_info("Sending a snapshot", LOG_INT("index", m->snapshot.mark.index));
+	j->job = (struct snapshot_job){.run = copy_run, .back = copy_back, .drop = copy_drop};
+	j->sending = s;
+	snapshot_job_start(all, &j->job);
+}
+
+void sendings_stop(struct snapshots *all)
+{
+	LIST_FOREACH (&all->sendings, s, struct sending, link) {
+		sending_leave(s, false);
+		sending_unref(s);
+	}
+}
