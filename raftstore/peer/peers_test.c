@@ -141,6 +141,7 @@ struct twist {
 	uint64_t cluster_id;
 	const char *allowed_cn;
 	const struct test_leaf *leaf;
+	const char *dir; /* certificates come from its files */
 	uint32_t queue_limit_bytes;
 };
 
@@ -170,6 +171,16 @@ static void member_start(struct world *w, unsigned id, const struct twist *twist
 		                                   .cert_pem = leaf->cert_pem,
 		                                   .key_pem = leaf->key_pem,
 		                                   .client_auth = TLS_CLIENT_REQUIRED};
+	char ca[100], cert[100], key[100];
+	if (t->dir) {
+		snprintf(ca, sizeof(ca), "%s/ca", t->dir);
+		snprintf(cert, sizeof(cert), "%s/cert", t->dir);
+		snprintf(key, sizeof(key), "%s/key", t->dir);
+		o.tls = (struct tls_creds_options){.ca_file = ca,
+		                                   .cert_file = cert,
+		                                   .key_file = key,
+		                                   .client_auth = TLS_CLIENT_REQUIRED};
+	}
 	struct err err = ERR_INIT;
 	if (peers_new(&o, &m->peers, &err))
 		fail_msg("%s", err.text);
@@ -413,6 +424,55 @@ static void test_foreign_certificate(void **state)
 	refused(true, NULL, &(struct twist){.leaf = &any});
 }
 
+static void write_file(const char *dir, const char *name, const char *text)
+{
+	char path[100], next[110];
+	snprintf(path, sizeof(path), "%s/%s", dir, name);
+	snprintf(next, sizeof(next), "%s.next", path);
+	FILE *f = fopen(next, "w");
+	assert_non_null(f);
+	fputs(text, f);
+	fclose(f);
+	assert_int_equal(rename(next, path), 0);
+}
+
+static void write_certificates(const char *dir, const struct test_ca *ca,
+                               const struct test_leaf *leaf)
+{
+	write_file(dir, "ca", ca->pem);
+	write_file(dir, "cert", leaf->cert_pem);
+	write_file(dir, "key", leaf->key_pem);
+}
+
+/* The first member's files come to hold the certificates of another authority; it runs on, and
+ * meets the second one, which starts anew with them. */
+static void test_renewed_certificates(void **state)
+{
+	struct world w;
+	char dir[] = "/tmp/peers_test.XXXXXX";
+	assert_non_null(mkdtemp(dir));
+	world_start(&w, true);
+	write_certificates(dir, &w.ca, &w.leaf);
+	for (unsigned i = 1; i <= 2; i++) {
+		member_start(&w, i, &(struct twist){.dir = dir});
+		connect_to(&w, i, 1, 2);
+	}
+	WAIT_FOR(&w, all_connected(&w, 2));
+	member_stop(&w, 2);
+	write_certificates(dir, &w.foreign_ca, &w.foreign_leaf);
+	member_start(&w, 2, &(struct twist){.dir = dir});
+	connect_to(&w, 2, 1, 2);
+	WAIT_FOR(&w, all_connected(&w, 2));
+	world_end(&w);
+	static const char *const names[] = {"ca", "cert", "key"};
+	for (size_t i = 0; i < ARRAY_LEN(names); i++) {
+		char path[100];
+		snprintf(path, sizeof(path), "%s/%s", dir, names[i]);
+		unlink(path);
+	}
+	rmdir(dir);
+}
+
 static void test_other_name(void **state)
 {
 	refused(true, &(struct twist){.allowed_cn = "somebody"}, &(struct twist){0});
@@ -481,6 +541,7 @@ int main(void)
 	    cmocka_unit_test(test_restart_is_told_and_mended),
 	    cmocka_unit_test(test_other_cluster),
 	    cmocka_unit_test(test_foreign_certificate),
+	    cmocka_unit_test(test_renewed_certificates),
 	    cmocka_unit_test(test_other_name),
 	    cmocka_unit_test(test_removed_member),
 	    cmocka_unit_test(test_unknown_member),
