@@ -151,3 +151,56 @@ const struct log_io log_io_system = {
     .rename = sys_rename,
     .unlink = sys_unlink,
 };
+
+/* --- read only --- */
+
+static int ro_open_dir(void *ctx, const char *path)
+{
+	return or_errno(open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+}
+
+static int ro_sync(void *ctx, int fd)
+{
+	return 0;
+}
+
+static int ro_open(void *ctx, int dir, const char *name, bool create)
+{
+	return create ? -EROFS : or_errno(openat(dir, name, O_RDONLY | O_CLOEXEC));
+}
+
+static ssize_t ro_pwrite(void *ctx, int fd, const void *p, size_t n, uint64_t at)
+{
+	return (ssize_t)n;
+}
+
+static int ro_allocate(void *ctx, int fd, uint64_t bytes)
+{
+	return -EROFS;
+}
+
+static int ro_rename(void *ctx, int dir, const char *from, const char *to)
+{
+	return -EROFS;
+}
+
+static int ro_unlink(void *ctx, int dir, const char *name)
+{
+	return 0;
+}
+
+const struct log_io log_io_read_only = {
+    .open_dir = ro_open_dir,
+    .lock = sys_lock,
+    .sync_dir = ro_sync,
+    .list = sys_list,
+    .open = ro_open,
+    .close = sys_close,
+    .size = sys_size,
+    .pread = sys_pread,
+    .pwrite = ro_pwrite,
+    .fdatasync = ro_sync,
+    .allocate = ro_allocate,
+    .rename = ro_rename,
+    .unlink = ro_unlink,
+};

@@ -32,3 +32,6 @@ struct log_io {
 
 /* The operating system. */
 extern const struct log_io log_io_system;
+/* The same, but nothing is changed: writes and the like are swallowed, a file or folder that is
+ * missing is not made. To look at a log that nobody has open. */
+extern const struct log_io log_io_read_only;

@@ -59,7 +59,8 @@ struct raftlog_report {
 
 struct raftlog_options {
 	const char *dir;
-	struct raftlog_identity identity; /* written into a new log; an existing one must agree */
+	/* Written into a new log; an existing one must agree (cluster 0: may be anybody's). */
+	struct raftlog_identity identity;
 	uint64_t segment_bytes;           /* 0: 64 MiB; a new log's first one is a sixteenth */
 	uint64_t window_bytes;            /* of newest entries kept in memory; 0: 64 MiB */
 	const struct log_io *io;          /* NULL: log_io_system */

@@ -52,8 +52,9 @@ static int apply_header(struct scan *s, const struct record *rec, struct err *er
 		return corrupt(s, err, "the segment header has an unknown form or version");
 	if (h.number != s->number)
 		return corrupt(s, err, "the segment header names another segment");
-	if (h.identity.cluster_id != l->opt.identity.cluster_id ||
-	    h.identity.member_id != l->opt.identity.member_id)
+	const struct raftlog_identity *mine = &l->opt.identity;
+	if (mine->cluster_id && (h.identity.cluster_id != mine->cluster_id ||
+	                         h.identity.member_id != mine->member_id))
 		return err_set(err, ERR_CONFLICT,
 		               "log segment %s belongs to member %016" PRIx64
 		               " of cluster %016" PRIx64,

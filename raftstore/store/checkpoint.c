@@ -13,7 +13,7 @@ struct checkpoint_head {
 	uint64_t generation, index, term, page_bytes, file_bytes;
 };
 
-enum { CHECKPOINT_VERSION = 2 };
+enum { CHECKPOINT_VERSION = 3 };
 static const char checkpoint_magic[8] = "kubeckpt";
 
 void pin_release(struct pin *p)

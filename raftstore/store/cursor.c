@@ -1,13 +1,17 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <errno.h>
 #include <openssl/sha.h>
+#include "common/codec/crc32c.h"
 #include "raftstore/store/internal.h"
 
 /* LMDB's keys have at most 511 bytes. A key of up to SHORT_KEY_BYTES is stored as it is. A longer
  * one is stored under its first SHORT_KEY_BYTES bytes and the SHA-256 of all, and its value begins
  * with key length(4) and the key. All long keys with the same first bytes thus stand together,
  * right behind the key that consists of just these bytes, and before everything greater: a bucket.
- * A cursor that comes to a bucket loads and sorts it. */
+ * A cursor that comes to a bucket loads and sorts it.
+ *
+ * Behind each value stands a checksum of table, key and value as they are stored, which every read
+ * verifies: LMDB itself has none. */
 
 struct bucket_item {
 	struct slice key, value;
@@ -75,24 +79,48 @@ int store_err(struct err *err, int code, const char *what)
 	return err_set(err, (enum err_code) - r, "%s: %s", what, mdb_strerror(code));
 }
 
-/* The key under which a long one is stored. */
-static MDB_val long_key(struct slice key, uint8_t out[SHORT_KEY_BYTES + LONG_HASH_BYTES])
+struct slice stored_long_key(struct slice key, uint8_t out[SHORT_KEY_BYTES + LONG_HASH_BYTES])
 {
 	memcpy(out, key.data, SHORT_KEY_BYTES);
 	SHA256(key.data, key.len, out + SHORT_KEY_BYTES);
-	return (MDB_val){SHORT_KEY_BYTES + LONG_HASH_BYTES, out};
+	return slice_of(out, SHORT_KEY_BYTES + LONG_HASH_BYTES);
 }
 
-static bool long_split(MDB_val v, struct bucket_item *ret)
+static MDB_val long_key(struct slice key, uint8_t out[SHORT_KEY_BYTES + LONG_HASH_BYTES])
+{
+	return val_of(stored_long_key(key, out));
+}
+
+static uint32_t value_sum(enum kv_table table, struct slice key, struct slice value)
+{
+	uint8_t t = (uint8_t)table;
+	uint32_t crc = crc32c(crc32c(0, &t, 1), key.data, key.len);
+	return crc32c(crc, value.data, value.len);
+}
+
+bool stored_value(enum kv_table table, struct slice key, struct slice stored, struct slice *ret)
+{
+	uint32_t sum;
+	if (stored.len < sizeof(sum))
+		return false;
+	struct slice value = slice_of(stored.data, stored.len - sizeof(sum));
+	memcpy(&sum, stored.data + value.len, sizeof(sum));
+	if (sum != value_sum(table, key, value))
+		return false;
+	*ret = value;
+	return true;
+}
+
+bool stored_long(struct slice value, struct slice *ret_key, struct slice *ret_value)
 {
 	uint32_t n;
-	if (v.mv_size < sizeof(n))
+	if (value.len < sizeof(n))
 		return false;
-	memcpy(&n, v.mv_data, sizeof(n));
-	if (n > v.mv_size - sizeof(n))
+	memcpy(&n, value.data, sizeof(n));
+	if (n > value.len - sizeof(n))
 		return false;
-	ret->key = slice_of((uint8_t *)v.mv_data + sizeof(n), n);
-	ret->value = slice_skip(slice_of_val(v), sizeof(n) + n);
+	*ret_key = slice_of(value.data + sizeof(n), n);
+	*ret_value = slice_skip(value, sizeof(n) + n);
 	return true;
 }
 
@@ -107,13 +135,29 @@ static int lmdb_get(struct kv_txn *kv, enum kv_table table, struct slice key, st
 	int r = mdb_get(t->txn, dbi_of(t, table), &k, &v);
 	if (r)
 		return store_error(r);
-	*ret = slice_of_val(v);
+	if (!stored_value(table, slice_of_val(k), slice_of_val(v), ret))
+		return -ERR_CORRUPT;
 	if (!is_long)
 		return 0;
-	struct bucket_item item;
-	if (!long_split(v, &item) || !slice_eq(item.key, key))
-		return -ERR_CORRUPT;
-	*ret = item.value;
+	struct slice full;
+	return stored_long(*ret, &full, ret) && slice_eq(full, key) ? 0 : -ERR_CORRUPT;
+}
+
+/* Writes value and checksum straight into the page. */
+static int put(struct store_txn *t, enum kv_table table, struct slice key, struct slice value)
+{
+	MDB_val k = val_of(key), v = {.mv_size = value.len + sizeof(uint32_t)};
+	uint32_t sum = value_sum(table, key, value);
+	/* Revisions only grow: appending fills pages to the brim. */
+	unsigned flags = MDB_RESERVE | (table == KV_REV ? MDB_APPEND : 0);
+	int r = mdb_put(t->txn, dbi_of(t, table), &k, &v, flags);
+	if (r == MDB_KEYEXIST && table == KV_REV)
+		r = mdb_put(t->txn, dbi_of(t, table), &k, &v, MDB_RESERVE);
+	if (r)
+		return store_error(r);
+	if (value.len)
+		memcpy(v.mv_data, value.data, value.len);
+	memcpy((uint8_t *)v.mv_data + value.len, &sum, sizeof(sum));
 	return 0;
 }
 
@@ -121,24 +165,14 @@ static int lmdb_put(struct kv_txn *kv, enum kv_table table, struct slice key, st
 {
 	struct store_txn *t = txn_of(kv);
 	uint8_t b[SHORT_KEY_BYTES + LONG_HASH_BYTES];
-	MDB_val k = val_of(key), v = val_of(value);
-	/* Revisions only grow: appending fills pages to the brim. */
-	unsigned flags = 0;
-	if (key.len > SHORT_KEY_BYTES) {
-		uint32_t n = (uint32_t)key.len;
-		buf_clear(&t->scratch);
-		buf_add(&t->scratch, &n, sizeof(n));
-		buf_slice(&t->scratch, key);
-		buf_slice(&t->scratch, value);
-		k = long_key(key, b);
-		v = val_of(buf_view(&t->scratch));
-	} else if (table == KV_REV) {
-		flags = MDB_APPEND;
-	}
-	int r = mdb_put(t->txn, dbi_of(t, table), &k, &v, flags);
-	if (r == MDB_KEYEXIST && flags)
-		r = mdb_put(t->txn, dbi_of(t, table), &k, &v, 0);
-	return store_error(r);
+	if (key.len <= SHORT_KEY_BYTES)
+		return put(t, table, key, value);
+	uint32_t n = (uint32_t)key.len;
+	buf_clear(&t->scratch);
+	buf_add(&t->scratch, &n, sizeof(n));
+	buf_slice(&t->scratch, key);
+	buf_slice(&t->scratch, value);
+	return put(t, table, stored_long_key(key, b), buf_view(&t->scratch));
 }
 
 static int lmdb_del(struct kv_txn *kv, enum kv_table table, struct slice key)
@@ -203,7 +237,7 @@ static bool in_bucket(const uint8_t *prefix, MDB_val k)
 }
 
 /* Loads the bucket of this prefix. Leaves the LMDB cursor on what follows. */
-static int bucket_load(struct lmdb_cursor *l, const uint8_t *prefix)
+static int bucket_load(struct kv_cursor *c, struct lmdb_cursor *l, const uint8_t *prefix)
 {
 	struct bucket *b = calloc(1, sizeof(*b));
 	if (!b)
@@ -215,7 +249,10 @@ static int bucket_load(struct lmdb_cursor *l, const uint8_t *prefix)
 	if (!r && k.mv_size == SHORT_KEY_BYTES && !memcmp(k.mv_data, b->prefix, SHORT_KEY_BYTES))
 		r = mdb_cursor_get(l->mdb, &k, &v, MDB_NEXT);
 	for (; !r && in_bucket(b->prefix, k); r = mdb_cursor_get(l->mdb, &k, &v, MDB_NEXT)) {
-		if (!long_split(v, vec_push(&b->items)))
+		struct bucket_item *item = vec_push(&b->items);
+		struct slice value;
+		if (!stored_value(c->table, slice_of_val(k), slice_of_val(v), &value) ||
+		    !stored_long(value, &item->key, &item->value))
 			return -ERR_CORRUPT;
 	}
 	if (r && r != MDB_NOTFOUND)
@@ -244,12 +281,12 @@ static int land(struct kv_cursor *c, struct lmdb_cursor *l, int r, MDB_val k, MD
 	}
 	if (k.mv_size <= SHORT_KEY_BYTES) {
 		c->key = slice_of_val(k);
-		c->value = slice_of_val(v);
-		return 0;
+		return stored_value(c->table, c->key, slice_of_val(v), &c->value) ? 0
+		                                                                  : -ERR_CORRUPT;
 	}
 	uint8_t prefix[SHORT_KEY_BYTES];
 	memcpy(prefix, k.mv_data, sizeof(prefix));
-	r = bucket_load(l, prefix);
+	r = bucket_load(c, l, prefix);
 	if (r)
 		return r;
 	l->bucket->at = backward ? l->bucket->items.n - 1 : 0;
@@ -276,7 +313,7 @@ static int lmdb_cursor_seek(struct kv_cursor *c, struct slice key)
 		int r = mdb_cursor_get(l->mdb, &k, &v, key.len ? MDB_SET_RANGE : MDB_FIRST);
 		return land(c, l, r, k, v, false);
 	}
-	int r = bucket_load(l, key.data);
+	int r = bucket_load(c, l, key.data);
 	if (r)
 		return r;
 	struct bucket *b = l->bucket;

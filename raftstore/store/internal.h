@@ -49,6 +49,8 @@ struct store {
 	/* --- */
 };
 
+extern const char *const table_names[KV_TABLES];
+
 #define STORE_RECEIVED "received.tmp"
 
 /* --- store.c --- */
@@ -68,6 +70,13 @@ int store_err(struct err *err, int code, const char *what);
 
 /* cursor.c: the kv_ops. */
 extern const struct kv_ops lmdb_ops;
+
+/* What stands before the checksum of a stored value; false: it does not check out. */
+bool stored_value(enum kv_table table, struct slice key, struct slice stored, struct slice *ret);
+/* The key under which a long one is stored. */
+struct slice stored_long_key(struct slice key, uint8_t out[SHORT_KEY_BYTES + LONG_HASH_BYTES]);
+/* Key and value of a pair whose key is long. */
+bool stored_long(struct slice value, struct slice *ret_key, struct slice *ret_value);
 
 /* checkpoint.c */
 void pin_release(struct pin *p);

@@ -8,7 +8,7 @@
 #include <unistd.h>
 #include "raftstore/store/internal.h"
 
-static const char *const table_names[KV_TABLES] = {
+const char *const table_names[KV_TABLES] = {
     [KV_META] = "meta",
     [KV_REV] = "rev",
     [KV_INDEX] = "idx",

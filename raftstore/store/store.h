@@ -92,6 +92,23 @@ _must_use_ int store_install(struct store *s, struct store_mark mark,
                              int (*adopt)(void *arg, struct kv_txn *kv), void *arg,
                              struct err *err);
 
+/* --- offline --- */
+
+struct store_check {
+	struct store_mark mark; /* of the checkpoint */
+	uint64_t generation, file_bytes, used_pages, free_pages;
+	uint64_t pairs[KV_TABLES];
+	uint64_t problems;
+	void (*problem)(void *arg, const char *text);
+	void *arg;
+};
+/* Looks at every page of the checkpoint in a store that nobody has open, and at every value's
+ * checksum; changes nothing. When all is sound, look(arg, kv) sees the tables: it may get, and go
+ * forward with a cursor, which shows keys of more than 479 bytes in no certain order. Errors are
+ * those of the checkpoint and of the files. */
+_must_use_ int store_check(const char *dir, struct store_check *c,
+                           int (*look)(void *arg, struct kv_txn *kv), struct err *err);
+
 /* An in-memory store of the same kind, for tests. One thread; a transaction commits by itself. */
 struct kv_txn *memory_store_new(void);
 void memory_store_free(struct kv_txn *t);

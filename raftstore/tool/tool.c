@@ -9,6 +9,7 @@ static const struct command {
 } commands[] = {
     {"snapshot", "status", snapshot_status},
     {"snapshot", "restore", snapshot_restore},
+    {"check", NULL, check_data_dir},
 };
 
 bool tool_wanted(int argc, char **argv)
