@@ -19,10 +19,15 @@ int mvcc_compact(struct mvcc *m, int64_t revision)
 	if (revision > m->revision)
 		return OUTCOME_FUTURE_REVISION;
 	struct slice v;
+	struct revision from = {m->compacted, 0}, at;
 	int r = kv_get(m->kv, KV_META, WALK, &v);
-	if (r == -ERR_NOT_FOUND) {
+	if (!r && !revision_decode(v, &at))
+		return -ERR_CORRUPT;
+	/* A walk that goes on, but may have passed the deletions that were kept at the previous C.
+	 */
+	bool behind = !r && revision_cmp(at, from) < 0;
+	if (!behind && (!r || r == -ERR_NOT_FOUND)) {
 		uint8_t b[REVISION_BYTES];
-		struct revision from = {m->compacted, 0};
 		r = kv_put(m->kv, KV_META, WALK, revision_encode(from, b));
 	}
 	if (r)

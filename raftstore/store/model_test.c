@@ -12,6 +12,7 @@
 #include "common/base/rng.h"
 #include "common/base/vec.h"
 #include "raftstore/mvcc/lease.h"
+#include "raftstore/mvcc/verify.h"
 #include "raftstore/store/store.h"
 
 enum { KEYS = 40, LONG_BYTES = 1500 };
@@ -360,6 +361,90 @@ static void check_erased(struct world *w)
 	commit(kv);
 }
 
+/* --- what fits together --- */
+
+static void on_problem(void *arg, const char *text)
+{
+	fail_msg("%s", text);
+}
+
+static void check_sound(struct kv_txn *kv)
+{
+	struct mvcc_verify v = {.problem = on_problem};
+	assert_int_equal(mvcc_verify(kv, &v), 0);
+}
+
+static void check_sound_now(struct world *w)
+{
+	struct kv_txn *kv = begin(w, false);
+	check_sound(kv);
+	store_end(kv);
+	check_sound(w->memory);
+}
+
+static void count_problem(void *arg, const char *text)
+{
+}
+
+static uint64_t problems(struct kv_txn *kv)
+{
+	struct mvcc_verify v = {.problem = count_problem};
+	assert_int_equal(mvcc_verify(kv, &v), 0);
+	return v.problems;
+}
+
+struct pair {
+	struct slice key, value;
+};
+
+/* Takes each pair away in turn. */
+static void check_each_missed(struct kv_txn *kv, enum kv_table table, struct arena *a)
+{
+	VEC(struct pair) pairs = {0};
+	struct kv_cursor c;
+	assert_int_equal(kv_cursor_open(kv, table, &c), 0);
+	for (int r = kv_cursor_seek(&c, SLICE_EMPTY); !r; r = kv_cursor_next(&c))
+		*vec_push(&pairs) = (struct pair){
+		    slice_of(arena_memdup(a, c.key.data, c.key.len), c.key.len),
+		    slice_of(arena_memdup(a, c.value.data, c.value.len), c.value.len)};
+	kv_cursor_close(&c);
+	assert_true(pairs.n > 0);
+	VEC_FOREACH (&pairs, p) {
+		assert_int_equal(kv_del(kv, table, p->key), 0);
+		assert_true(problems(kv) > 0);
+		assert_int_equal(kv_put(kv, table, p->key, p->value), 0);
+	}
+	vec_deinit(&pairs);
+	check_sound(kv);
+}
+
+static void test_missing_pairs(void **state)
+{
+	struct kv_txn *kv = memory_store_new();
+	struct arena a;
+	struct mvcc m;
+	arena_init(&a);
+	assert_int_equal(mvcc_open(&m, kv), 0);
+	assert_int_equal(lease_grant(&m, 7, 60), 0);
+	for (int i = 0; i < 30; i++) {
+		char key[2] = {(char)('a' + i % 7), 0};
+		mvcc_begin(&m);
+		assert_int_equal(mvcc_put(&m, slice_str(key), SLICE_LIT("v"), i % 3 ? 0 : 7), 0);
+		if (i % 5 == 4)
+			assert_int_equal(mvcc_delete(&m, slice_str(key)), 0);
+		mvcc_end(&m);
+	}
+	assert_int_equal(mvcc_save(&m), 0);
+	mvcc_close(&m);
+	check_sound(kv);
+	check_each_missed(kv, KV_REV, &a);
+	check_each_missed(kv, KV_INDEX, &a);
+	check_each_missed(kv, KV_LEASE, &a);
+	check_each_missed(kv, KV_LEASE_KEYS, &a);
+	arena_deinit(&a);
+	memory_store_free(kv);
+}
+
 static void test_random(void **state)
 {
 	for (uint64_t seed = 1; seed <= 6; seed++) {
@@ -367,6 +452,8 @@ static void test_random(void **state)
 		world_open(&w, seed);
 		for (int i = 0; i < 1500; i++) {
 			uint64_t dice = rng_below(&w.rng, 20);
+			if (i % 200 == 0)
+				check_sound_now(&w);
 			if (dice < 6)
 				step_change(&w);
 			else if (dice < 19)
@@ -374,7 +461,9 @@ static void test_random(void **state)
 			else
 				step_compact(&w);
 		}
+		check_sound_now(&w);
 		check_erased(&w);
+		check_sound_now(&w);
 		for (int i = 0; i < 100; i++)
 			step_range(&w);
 		world_close(&w);
@@ -467,6 +556,7 @@ static void test_checkpoint(void **state)
 		struct mvcc_range all = {.keys = key_range_of(w.keys[0], SLICE_LIT("\0"))};
 		struct kv_txn *kv = begin(&w, false);
 		check_range(&w, kv, &all);
+		check_sound(kv);
 		store_end(kv);
 		memory_store_free(w.memory);
 		w.memory = memory_store_new();
@@ -487,6 +577,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(test_random),
+	    cmocka_unit_test(test_missing_pairs),
 	    cmocka_unit_test(test_leases),
 	    cmocka_unit_test(test_checkpoint),
 	};
