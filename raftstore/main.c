@@ -37,7 +37,8 @@ int main(int argc, char **argv)
 		log_error(&err, "raftstore could not start");
 	else
 		daemon_run(&d);
+	bool failed = r || server.failed;
 	server_deinit(&server);
 	daemon_deinit(&d);
-	return r ? 1 : 0;
+	return failed ? 1 : 0;
 }

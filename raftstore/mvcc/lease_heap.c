@@ -85,7 +85,7 @@ struct lease_timer *lease_heap_put(struct lease_heap *h, int64_t id, int64_t gra
 	}
 	t->granted_s = granted_s;
 	t->saved_s = 0;
-	t->revoking = false;
+	t->revoking = t->renewed = false;
 	lease_heap_move(h, t, expires_ms);
 	return t;
 }

@@ -10,6 +10,7 @@ struct lease_timer {
 	uint64_t expires_ms;
 	int64_t saved_s; /* remaining seconds that the last checkpoint wrote; 0: all of them */
 	bool revoking;   /* its revocation is on the way */
+	bool renewed;    /* somebody keeps it alive */
 	size_t place;
 };
 

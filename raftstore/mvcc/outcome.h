@@ -30,6 +30,23 @@
 	X(TIMEOUT, 14, "etcdserver: request timed out")                                     \
 	X(CORRUPT, 15, "etcdserver: corrupt cluster")                                       \
 	X(UNHEALTHY, 14, "etcdserver: unhealthy cluster")                                   \
+	X(TIMEOUT_LEADER_FAIL, 14,                                                          \
+	  "etcdserver: request timed out, possibly due to previous leader failure")         \
+	X(TIMEOUT_CONNECTION_LOST, 14,                                                      \
+	  "etcdserver: request timed out, possibly due to connection lost")                 \
+	X(TIMEOUT_LEADER_TRANSFER, 14,                                                      \
+	  "etcdserver: request timed out, leader transfer took too long")                   \
+	X(NOT_FOR_LEARNER, 14, "etcdserver: rpc not supported for learner")                 \
+	X(MEMBER_EXIST, 9, "etcdserver: member ID already exist")                           \
+	X(PEER_URL_EXIST, 9, "etcdserver: Peer URLs already exists")                        \
+	X(MEMBER_NOT_ENOUGH_STARTED, 9,                                                     \
+	  "etcdserver: re-configuration failed due to not enough started members")          \
+	X(MEMBER_BAD_URLS, 3, "etcdserver: given member URLs are invalid")                  \
+	X(MEMBER_NOT_LEARNER, 9, "etcdserver: can only promote a learner member")           \
+	X(MEMBER_LEARNER_NOT_READY, 9,                                                      \
+	  "etcdserver: can only promote a learner member which is in sync with leader")     \
+	X(TOO_MANY_LEARNERS, 9, "etcdserver: too many learner members in cluster")          \
+	X(TOO_MANY_MEMBERS, 9, "etcdserver: too many members in cluster")                   \
 	X(MEMBER_NOT_FOUND, 5, "etcdserver: member not found")                              \
 	X(BAD_TRANSFEREE, 9, "etcdserver: bad leader transferee")                           \
 	X(AUTH_NOT_ENABLED, 9, "etcdserver: authentication is not enabled")                 \

@@ -34,7 +34,7 @@ int applier_open(struct applier *ap, struct kv_txn *kv)
 	ap->mvcc.sink = (struct mvcc_sink){on_change, &ap->events, true};
 	events_clear(&ap->events);
 	vec_clear(&ap->leases);
-	ap->compacted = false;
+	ap->compacted = ap->members = false;
 	if (!r)
 		r = auth_applier_open(ap);
 	return r ? r : alarms_read(kv, &ap->alarms);
@@ -239,6 +239,9 @@ static int apply_checkpoint(struct applier *ap, const Etcdserverpb__LeaseCheckpo
 		int r = lease_checkpoint(&ap->mvcc, c->id, c->remaining_ttl);
 		if (r && r != OUTCOME_LEASE_NOT_FOUND)
 			return r;
+		if (!r)
+			*vec_push(&ap->leases) = (struct lease_note){
+			    .id = c->id, .remaining_s = c->remaining_ttl, .checkpoint = true};
 	}
 	return 0;
 }
@@ -361,6 +364,9 @@ static int apply_kind(struct applier *ap, enum command_kind kind, const Protobuf
 		return apply_checkpoint(ap, (const void *)m);
 	case COMMAND_ALARM:
 		return apply_alarm(ap, (const void *)m, out);
+	case COMMAND_MEMBER_ATTRIBUTES:
+	case COMMAND_MEMBER_UPDATE:
+		return apply_member(ap, kind, m, out);
 	default:
 		return auth_apply(ap, kind, m);
 	}

@@ -11,7 +11,7 @@
 /* What other threads have to be told once the transaction has been committed. */
 struct lease_note {
 	int64_t id, granted_s, remaining_s;
-	bool gone;
+	bool gone, checkpoint;
 };
 
 /* A token that stands for a user from now on. */
@@ -31,6 +31,7 @@ struct applier {
 	struct auth_view *auth; /* as the transaction has it */
 	unsigned alarms;        /* as s->alarms will be */
 	bool compacted;
+	bool members; /* others, or changed ones */
 };
 
 void applier_init(struct applier *ap, struct server *s);
@@ -41,6 +42,12 @@ int applier_open(struct applier *ap, struct kv_txn *kv);
  * transaction must be abandoned. */
 int apply(struct applier *ap, enum command_kind kind, const struct identity *who,
           const ProtobufCMessage *m, struct buf *out);
+
+/* The same for an entry that changes the configuration. */
+int apply_conf(struct applier *ap, struct slice entry);
+/* The commands of members: COMMAND_MEMBER_x. */
+int apply_member(struct applier *ap, enum command_kind kind, const ProtobufCMessage *m,
+                 struct buf *out);
 
 /* Alarms as bits, out of the tables. */
 int alarms_read(struct kv_txn *kv, unsigned *ret);

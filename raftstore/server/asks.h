@@ -20,12 +20,9 @@ enum ask_kind {
 	/* Body: a membership change (member_change_encode). Answer: index at which it is applied.
 	 */
 	ASK_MEMBER_CHANGE,
-	/* Body: the member that shall lead. Answer: none, when it leads. */
-	ASK_MOVE_LEADER,
 	/* A chunk of a snapshot: snapshots.h. */
 	ASK_SNAPSHOT,
 };
 
 /* peers_handler.ask */
-void asks_answer(void *arg, uint64_t from, uint32_t kind, struct slice body,
-                 struct peers_answer *a);
+void node_asked(void *arg, uint64_t from, uint32_t kind, struct slice body, struct peers_answer *a);

@@ -449,5 +449,5 @@ void auth_service_add(struct server *s)
 	    {"/etcdserverpb.Auth/RoleRevokePermission", RPC_UNARY, on_role_revoke, s, NULL},
 	};
 	for (size_t i = 0; i < ARRAY_LEN(methods); i++)
-		rpc_server_method(s->rpc, &methods[i]);
+		service_add(s, &methods[i]);
 }

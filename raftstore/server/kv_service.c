@@ -302,5 +302,5 @@ void kv_service_add(struct server *s)
 	    {"/etcdserverpb.KV/Compact", RPC_UNARY, on_compact, s, NULL},
 	};
 	for (size_t i = 0; i < ARRAY_LEN(methods); i++)
-		rpc_server_method(s->rpc, &methods[i]);
+		service_add(s, &methods[i]);
 }

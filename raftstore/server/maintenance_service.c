@@ -213,5 +213,5 @@ void maintenance_service_add(struct server *s)
 	    {"/etcdserverpb.Maintenance/Snapshot", RPC_STREAM, on_snapshot, s, NULL},
 	};
 	for (size_t i = 0; i < ARRAY_LEN(methods); i++)
-		rpc_server_method(s->rpc, &methods[i]);
+		service_add(s, &methods[i]);
 }

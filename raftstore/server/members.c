@@ -29,7 +29,7 @@ void members_deinit(struct members *m)
 	arena_deinit(&m->arena);
 }
 
-member *members_find(const struct members *m, uint64_t id)
+Etcdserverpb__Member *members_find(const struct members *m, uint64_t id)
 {
 	VEC_FOREACH (&m->list, it) {
 		if ((*it)->id == id)
@@ -47,7 +47,7 @@ bool members_is_removed(const struct members *m, uint64_t id)
 	return false;
 }
 
-static member *unpack(struct slice bytes, struct arena *a)
+static Etcdserverpb__Member *unpack(struct slice bytes, struct arena *a)
 {
 	if (pb_check(&etcdserverpb__member__descriptor, bytes, NULL, NULL))
 		return NULL;
@@ -55,7 +55,7 @@ static member *unpack(struct slice bytes, struct arena *a)
 	return etcdserverpb__member__unpack(&allocator, bytes.len, bytes.data);
 }
 
-static member *copy(const member *from, struct arena *a)
+Etcdserverpb__Member *member_copy(const Etcdserverpb__Member *from, struct arena *a)
 {
 	size_t n = etcdserverpb__member__get_packed_size(from);
 	uint8_t *bytes = arena_alloc(a, n + 1);
@@ -63,9 +63,9 @@ static member *copy(const member *from, struct arena *a)
 	return unpack(slice_of(bytes, n), a);
 }
 
-void members_put(struct members *m, const member *from)
+void members_put(struct members *m, const Etcdserverpb__Member *from)
 {
-	member *own = copy(from, &m->arena);
+	Etcdserverpb__Member *own = member_copy(from, &m->arena);
 	size_t i = 0;
 	while (i < m->list.n && m->list.at[i]->id < own->id)
 		i++;
@@ -129,7 +129,7 @@ static int each(struct kv_txn *kv, const char *prefix,
 
 static int add_member(struct members *m, struct slice id, struct slice value)
 {
-	member *one = unpack(value, &m->arena);
+	Etcdserverpb__Member *one = unpack(value, &m->arena);
 	if (!one || one->id != get_be64(id.data))
 		return -ERR_CORRUPT;
 	*vec_push(&m->list) = one;
@@ -148,7 +148,7 @@ int members_read(struct kv_txn *kv, struct members *m)
 	return r ? r : each(kv, REMOVED_PREFIX, add_removed, m);
 }
 
-int member_read(struct kv_txn *kv, uint64_t id, struct arena *a, member **ret)
+int member_read(struct kv_txn *kv, uint64_t id, struct arena *a, Etcdserverpb__Member **ret)
 {
 	uint8_t key[KEY_BYTES];
 	struct slice value;
@@ -159,7 +159,7 @@ int member_read(struct kv_txn *kv, uint64_t id, struct arena *a, member **ret)
 	return *ret ? 0 : -ERR_CORRUPT;
 }
 
-int member_write(struct kv_txn *kv, const member *m)
+int member_write(struct kv_txn *kv, const Etcdserverpb__Member *m)
 {
 	uint8_t key[KEY_BYTES];
 	size_t n = etcdserverpb__member__get_packed_size(m);
@@ -204,7 +204,7 @@ bool member_change_next(struct slice *context, struct arena *a, struct member_ch
 	struct slice rest = slice_skip(*context, 5);
 	if (op < MEMBER_ADD || op > MEMBER_PROMOTE || n > rest.len || n > MEMBER_BYTES_MAX)
 		return false;
-	member *m = unpack(slice_of(rest.data, n), a);
+	Etcdserverpb__Member *m = unpack(slice_of(rest.data, n), a);
 	if (!m || !m->id)
 		return false;
 	*ret = (struct member_change){(enum member_op)op, m};
@@ -214,7 +214,7 @@ bool member_change_next(struct slice *context, struct arena *a, struct member_ch
 
 static int promote(struct kv_txn *kv, uint64_t id, struct arena *a)
 {
-	member *m;
+	Etcdserverpb__Member *m;
 	int r = member_read(kv, id, a, &m);
 	if (r)
 		return r == -ERR_NOT_FOUND ? 0 : r;
@@ -316,7 +316,7 @@ bool peer_url_valid(const char *url)
 
 /* --- answers --- */
 
-void out_member(struct buf *b, unsigned field, const member *m)
+void out_member(struct buf *b, unsigned field, const Etcdserverpb__Member *m)
 {
 	size_t at = out_begin(b, field), n = etcdserverpb__member__get_packed_size(m);
 	buf_reserve(b, n);

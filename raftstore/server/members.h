@@ -18,8 +18,8 @@
 typedef Etcdserverpb__Member member;
 
 struct members {
-	struct arena arena; /* of all that is in them */
-	VEC(member *) list; /* in order of id */
+	struct arena arena;               /* of all that is in them */
+	VEC(Etcdserverpb__Member *) list; /* in order of id */
 	VEC(uint64_t) removed;
 };
 
@@ -27,18 +27,20 @@ void members_init(struct members *m);
 void members_deinit(struct members *m);
 #define _cleanup_members_ _cleanup_(members_deinit)
 /* NULL: there is no such member. */
-member *members_find(const struct members *m, uint64_t id);
+Etcdserverpb__Member *members_find(const struct members *m, uint64_t id);
 bool members_is_removed(const struct members *m, uint64_t id);
 /* Adds a copy, or replaces the member of that id. */
-void members_put(struct members *m, const member *from);
+void members_put(struct members *m, const Etcdserverpb__Member *from);
+Etcdserverpb__Member *member_copy(const Etcdserverpb__Member *from, struct arena *a);
 unsigned members_voters(const struct members *m);
 /* Is one of these URLs another member's? */
 bool members_have_url(const struct members *m, char *const *urls, size_t n, uint64_t except);
 
 /* Out of the tables; m is initialised. */
 _must_use_ int members_read(struct kv_txn *kv, struct members *m);
-_must_use_ int member_read(struct kv_txn *kv, uint64_t id, struct arena *a, member **ret);
-_must_use_ int member_write(struct kv_txn *kv, const member *m);
+_must_use_ int member_read(struct kv_txn *kv, uint64_t id, struct arena *a,
+                           Etcdserverpb__Member **ret);
+_must_use_ int member_write(struct kv_txn *kv, const Etcdserverpb__Member *m);
 /* The configuration that is applied; an empty one when there is none. */
 _must_use_ int conf_read(struct kv_txn *kv, struct raft_conf *ret);
 
@@ -52,7 +54,7 @@ enum member_op {
 
 struct member_change {
 	enum member_op op;
-	const member *member;
+	const Etcdserverpb__Member *member;
 };
 
 void member_change_encode(struct buf *b, const struct member_change *c);
@@ -72,5 +74,5 @@ uint64_t cluster_id_of(const struct members *m);
 bool peer_url_valid(const char *url);
 
 /* Field `field` of a response. */
-void out_member(struct buf *b, unsigned field, const member *m);
+void out_member(struct buf *b, unsigned field, const Etcdserverpb__Member *m);
 void out_members(struct buf *b, unsigned field, const struct members *m);

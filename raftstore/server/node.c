@@ -1,49 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "raftstore/server/node.h"
-#include <stdio.h>
-#include "common/base/clock.h"
 #include "common/base/log.h"
-#include "common/base/rng.h"
-#include "raftstore/log/log.h"
-#include "raftstore/raft/raft.h"
+#include "raftstore/server/asks.h"
 #include "raftstore/server/lessor.h"
+#include "raftstore/server/node_internal.h"
+#include "raftstore/server/snapshots.h"
 #include "raftstore/server/stats.h"
 #include "raftstore/server/storage.h"
-
-enum { REQUEST_TIMEOUT_MS = 7000 };
-
-struct read_waiting_call {
-	void (*fn)(void *arg, int outcome);
-	void *arg;
-	uint64_t context, due_ms;
-	int outcome;
-	struct node *node;
-};
-
-struct node {
-	struct server *server;
-	struct loop *loop;
-	struct raft *raft;
-	struct raftlog *log;
-	struct raft_update update;
-	struct loop_timer tick, sweep;
-	bool alone; /* the only member */
-	atomic_bool leader;
-	atomic_bool readable; /* has applied what was in the log when it became the leader */
-	uint64_t readable_at;
-	/* Proposed and not committed, by index. */
-	VEC(struct request *) pending;
-	VEC(struct request *) handed; /* of the entries that go to the storage thread */
-	VEC(struct read_waiting_call *) reads;
-	uint64_t next_context, durable;
-
-	pthread_mutex_t lock;
-	/* --- under lock --- */
-	VEC(struct request *) proposals;
-	uint64_t persisted_seq, applied, told_applied;
-	bool drain_posted, persisted_posted, applied_posted, stopped;
-	/* --- */
-};
 
 bool node_is_leader(const struct node *n)
 {
@@ -55,87 +18,57 @@ struct raftlog *node_log(struct node *n)
 	return n->log;
 }
 
+struct raft_status node_status(const struct node *n)
+{
+	return raft_status(n->raft);
+}
+
 /* --- updates --- */
 
-static void pending_fail(struct node *n, int outcome)
+static void found_leader(struct node *n, const struct raft_status *st)
 {
-	VEC_FOREACH (&n->pending, q)
-		request_fail(*q, outcome);
-	vec_clear(&n->pending);
-}
-
-/* The request that this entry came from; NULL: another member's, or given up. */
-static struct request *pending_take(struct node *n, const struct raft_entry *e)
-{
-	size_t i = 0;
-	struct request *found = NULL;
-	for (; i < n->pending.n && n->pending.at[i]->index <= e->index; i++) {
-		struct request *q = n->pending.at[i];
-		if (q->index == e->index && q->term == e->term)
-			found = q;
-		else
-			request_fail(q, OUTCOME_LEADER_CHANGED);
+	struct server *s = n->server;
+	s->leader = st->leader;
+	if (st->leader) {
+		n->elected_ms = loop_now_ms(n->loop);
+		stats_leader_change(s->stats);
 	}
-	if (i) {
-		memmove(n->pending.at, n->pending.at + i,
-		        (n->pending.n - i) * sizeof(*n->pending.at));
-		n->pending.n -= i;
-	}
-	return found;
-}
-
-static void read_run(void *arg)
-{
-	struct read_waiting_call *w = arg;
-	w->fn(w->arg, w->outcome);
-	free(w);
-}
-
-static void read_answer(struct node *n, uint64_t context, uint64_t index)
-{
-	for (size_t i = 0; i < n->reads.n; i++) {
-		struct read_waiting_call *w = n->reads.at[i];
-		if (w->context != context)
-			continue;
-		vec_swap_remove(&n->reads, i);
-		w->outcome = index ? 0 : OUTCOME_LEADER_CHANGED;
-		worker_post(&n->server->read_worker, read_run, w);
-		return;
-	}
+	if (st->leader)
+		log_info("The leader has changed", LOG_INT("term", st->term),
+		         LOG_BOOL("leader", st->role == RAFT_LEADER));
+	else
+		log_info("The leader is lost", LOG_INT("term", st->term));
 }
 
 static void status_publish(struct node *n)
 {
 	struct raft_status st = raft_status(n->raft);
 	struct server *s = n->server;
+	bool leads = st.role == RAFT_LEADER, was_readable = n->readable;
+	bool news = s->leader != st.leader || leads != n->leader;
 	s->term = st.term;
 	s->commit = st.commit;
 	s->last_index = st.last;
-	if (s->leader != st.leader) {
-		s->leader = st.leader;
-		stats_leader_change(s->stats);
-		log_info("The leader has changed", LOG_INT("term", st.term),
-		         LOG_BOOL("leader", st.role == RAFT_LEADER));
+	if (s->leader != st.leader)
+		found_leader(n, &st);
+	if (leads != n->leader) {
+		n->leader = leads;
+		n->readable = false;
+		n->readable_at = st.last;
 	}
-	bool leads = st.role == RAFT_LEADER;
-	if (leads && n->leader && !n->readable && st.applied >= n->readable_at)
+	if (leads && !n->readable && st.applied >= n->readable_at)
 		n->readable = true;
+	if (n->readable != was_readable)
+		lessor_lead(s, n->readable);
 	if (n->readable || (st.leader && !n->alone))
 		server_serve(s);
-	if (leads == n->leader)
-		return;
-	n->leader = leads;
-	n->readable = false;
-	n->readable_at = st.last;
-	lessor_lead(s, leads);
-	if (!leads)
-		pending_fail(n, OUTCOME_LEADER_CHANGED);
+	if (news || n->readable != was_readable)
+		roster_status(n);
+	if (news && st.leader)
+		node_retry(n, 0);
 }
 
-static int step(struct node *n, struct raft_event *e);
-
-/* Tells the core what has been applied meanwhile. */
-static void applied_take(struct node *n)
+void node_take_applied(struct node *n)
 {
 	struct raft_event e = {.type = RAFT_APPLIED};
 	pthread_mutex_lock(&n->lock);
@@ -144,30 +77,66 @@ static void applied_take(struct node *n)
 	e.applied_index = n->told_applied = n->applied;
 	pthread_mutex_unlock(&n->lock);
 	if (news)
-		ERR_IGNORE(step(n, &e)); /* news do not fail */
+		ERR_IGNORE(node_step(n, &e)); /* news do not fail */
 }
 
 static void on_tick(void *arg)
 {
 	struct node *n = arg;
 	struct raft_event e = {.type = RAFT_TICK};
-	applied_take(n);
-	ERR_IGNORE(step(n, &e)); /* ticks do not fail */
+	node_take_applied(n);
+	ERR_IGNORE(node_step(n, &e)); /* ticks do not fail */
 }
 
 static void persist(struct node *n)
 {
+	struct raft_update *u = &n->update;
 	struct raftlog_batch batch = {
-	    .seq = n->update.persist.seq,
-	    .has_hard_state = n->update.persist.has_hard_state,
-	    .hard_state = n->update.persist.hard_state,
-	    .entries = n->update.persist.entries.at,
-	    .n = n->update.persist.entries.n,
+	    .seq = u->persist.seq + n->log_seq_base,
+	    .has_hard_state = u->persist.has_hard_state,
+	    .hard_state = u->persist.hard_state,
+	    .entries = u->persist.entries.at,
+	    .n = u->persist.entries.n,
 	};
 	if (raftlog_append(n->log, &batch)) {
 		log_error(NULL, "The log has failed");
 		_exit(1);
 	}
+	roster_note_entries(n, &u->persist.entries);
+	if (!u->send_persisted.n)
+		return;
+	*vec_push(&n->unsent) = (struct unsent){u->persist.seq, u->send_persisted};
+	u->send_persisted = (struct raft_messages){NULL, 0, 0};
+}
+
+static void send_all(struct node *n, const struct raft_messages *list)
+{
+	VEC_FOREACH (list, m) {
+		if (m->type == RAFT_MSG_SNAPSHOT)
+			snapshots_send(n->server, m);
+		else
+			peers_send(n->server->peers, m);
+	}
+}
+
+/* What waited for this batch. */
+static void send_persisted(struct node *n, uint64_t seq)
+{
+	size_t i = 0;
+	for (; i < n->unsent.n && n->unsent.at[i].seq <= seq; i++) {
+		send_all(n, &n->unsent.at[i].messages);
+		raft_messages_deinit(&n->unsent.at[i].messages);
+	}
+	memmove(n->unsent.at, n->unsent.at + i, (n->unsent.n - i) * sizeof(*n->unsent.at));
+	n->unsent.n -= i;
+}
+
+static void hand_out(struct node *n, const struct raft_entries *list)
+{
+	VEC_FOREACH (list, e)
+		*vec_push(&n->handed) = proposals_committed(n, e);
+	storage_push(n->server->storage, list->at, n->handed.at, list->n);
+	vec_clear(&n->handed);
 }
 
 /* Does what the update says, from top to bottom. */
@@ -176,18 +145,20 @@ static void follow_update(struct node *n)
 	struct raft_update *u = &n->update;
 	if (u->persist.seq)
 		persist(n);
-	for (size_t i = 0; i < u->committed.n; i++)
-		*vec_push(&n->handed) = pending_take(n, &u->committed.at[i]);
+	if (u->has_install)
+		snapshots_install(n->server, u->install, &u->install_conf);
+	if (u->has_conf)
+		roster_conf(n, &u->conf);
+	send_all(n, &u->send_now);
 	if (u->committed.n)
-		storage_push(n->server->storage, u->committed.at, n->handed.at, u->committed.n);
-	vec_clear(&n->handed);
-	for (size_t i = 0; i < u->reads.n; i++)
-		read_answer(n, u->reads.at[i].context, u->reads.at[i].index);
+		hand_out(n, &u->committed);
 	status_publish(n);
+	for (size_t i = 0; i < u->reads.n; i++)
+		reads_answer(n, u->reads.at[i].context, u->reads.at[i].index);
 	loop_timer_start_at(&n->tick, u->deadline_ms);
 }
 
-static int step(struct node *n, struct raft_event *e)
+int node_step(struct node *n, struct raft_event *e)
 {
 	if (!n->log)
 		return -ERR_UNAVAILABLE;
@@ -199,136 +170,71 @@ static int step(struct node *n, struct raft_event *e)
 	return r;
 }
 
-/* --- proposals --- */
-
-static int refuse(const struct node *n, int r)
+int node_timeout_outcome(const struct node *n, uint64_t started_ms)
 {
-	if (r == -ERR_TOO_MANY_REQUESTS)
-		return OUTCOME_TOO_MANY_REQUESTS;
-	return n->server->leader ? OUTCOME_NOT_LEADER : OUTCOME_NO_LEADER;
-}
-
-static void propose_all(struct node *n, struct request **at, size_t count)
-{
-	struct blob *small[64], **data = small;
-	_cleanup_(free_p) struct blob **large = NULL;
-	if (count > ARRAY_LEN(small)) {
-		large = malloc(count * sizeof(*large));
-		if (!large)
-			abort();
-		data = large;
-	}
-	for (size_t i = 0; i < count; i++)
-		data[i] = at[i]->command;
-	struct raft_status st = raft_status(n->raft);
-	uint64_t index = st.last + 1;
-	/* Known before the step, since a step may hand out what it has just been given. */
-	for (size_t i = 0; i < count; i++) {
-		at[i]->index = index + i;
-		at[i]->term = st.term;
-		*vec_push(&n->pending) = at[i];
-	}
-	struct raft_event e = {.type = RAFT_PROPOSE, .propose = {data, count}};
-	int r = step(n, &e);
-	if (!r)
-		return;
-	n->pending.n -= count;
-	for (size_t i = 0; i < count; i++)
-		request_fail(at[i], refuse(n, r));
-}
-
-static void on_proposals(void *arg)
-{
-	struct node *n = arg;
-	VEC(struct request *) list = {0};
-	pthread_mutex_lock(&n->lock);
-	list.at = n->proposals.at;
-	list.n = n->proposals.n;
-	n->proposals.at = NULL;
-	n->proposals.n = n->proposals.cap = 0;
-	n->drain_posted = false;
-	pthread_mutex_unlock(&n->lock);
-	bool full =
-	    raftlog_state(n->log, NULL) == -ERR_NO_SPACE || storage_stalled(n->server->storage);
-	if (full) {
-		VEC_FOREACH (&list, q)
-			request_fail(*q, OUTCOME_NO_SPACE);
-	} else if (list.n) {
-		propose_all(n, list.at, list.n);
-	}
-	free(list.at);
-}
-
-void node_propose(struct node *n, struct request *q)
-{
-	if (!q->command)
-		request_pack_command(q);
-	pthread_mutex_lock(&n->lock);
-	bool stopped = n->stopped, post = !n->drain_posted && !stopped;
-	if (!stopped) {
-		*vec_push(&n->proposals) = q;
-		n->drain_posted = true;
-	}
-	pthread_mutex_unlock(&n->lock);
-	if (post)
-		loop_post(n->loop, on_proposals, n);
-	if (stopped)
-		request_fail(q, OUTCOME_STOPPED);
-}
-
-/* --- reads --- */
-
-static void read_start_on_loop(void *arg)
-{
-	struct read_waiting_call *w = arg;
-	struct node *n = w->node;
-	w->context = ++n->next_context;
-	w->due_ms = loop_now_ms(n->loop) + REQUEST_TIMEOUT_MS;
-	*vec_push(&n->reads) = w;
-	struct raft_event e = {.type = RAFT_READ, .read_context = w->context};
-	int r = step(n, &e);
-	if (!r)
-		return;
-	n->reads.n--;
-	w->outcome = r == -ERR_TOO_MANY_REQUESTS ? OUTCOME_TOO_MANY_REQUESTS : OUTCOME_NO_LEADER;
-	worker_post(&n->server->read_worker, read_run, w);
-}
-
-void node_read(struct node *n, void (*fn)(void *arg, int outcome), void *arg)
-{
-	/* Whatever was acknowledged has been applied here: the only member is its own quorum. */
-	if (n->alone && n->readable) {
-		fn(arg, 0);
-		return;
-	}
-	struct read_waiting_call *w = calloc(1, sizeof(*w));
-	if (!w)
-		abort();
-	*w = (struct read_waiting_call){.fn = fn, .arg = arg, .node = n};
-	loop_post(n->loop, read_start_on_loop, w);
+	uint64_t election_ms = (uint64_t)n->server->options->election_ms;
+	uint64_t lost_ms = n->elected_ms - MIN(n->elected_ms, 2 * election_ms);
+	if (started_ms > lost_ms && started_ms < n->elected_ms)
+		return OUTCOME_TIMEOUT_LEADER_FAIL;
+	uint64_t leader = n->server->leader;
+	if (leader && !n->leader && !roster_linked(n, leader, loop_now_ms(n->loop) - started_ms))
+		return OUTCOME_TIMEOUT_CONNECTION_LOST;
+	return OUTCOME_TIMEOUT;
 }
 
 static void on_sweep(void *arg)
 {
 	struct node *n = arg;
-	uint64_t now_ms = loop_now_ms(n->loop);
-	for (size_t i = 0; i < n->reads.n;) {
-		struct read_waiting_call *w = n->reads.at[i];
-		if (w->due_ms > now_ms) {
-			i++;
-			continue;
-		}
-		vec_swap_remove(&n->reads, i);
-		w->outcome = OUTCOME_TIMEOUT;
-		worker_post(&n->server->read_worker, read_run, w);
-	}
-	/* A request that is given up stays in its place: its entry may be committed yet. */
-	uint64_t now_ns = clock_mono_ns();
-	VEC_FOREACH (&n->pending, q) {
-		if (now_ns - (*q)->started_ns > REQUEST_TIMEOUT_MS * 1000000ull)
-			request_give_up(*q, OUTCOME_TIMEOUT);
-	}
-	loop_timer_start(&n->sweep, 1000);
+	loop_timer_start(&n->sweep, NODE_SWEEP_MS);
+	proposals_sweep(n);
+	reads_sweep(n);
+	roster_sweep(n);
+}
+
+void node_retry(struct node *n, uint64_t delay_ms)
+{
+	uint64_t due_ms = loop_now_ms(n->loop) + delay_ms;
+	if (!loop_timer_active(&n->retry) || n->retry.due_ms > due_ms)
+		loop_timer_start_at(&n->retry, due_ms);
+}
+
+static void on_retry(void *arg)
+{
+	struct node *n = arg;
+	proposals_retry(n);
+	reads_retry(n);
+	roster_retry(n);
+}
+
+/* --- news from other members --- */
+
+static void on_message(void *arg, const struct raft_message *m)
+{
+	struct node *n = arg;
+	struct raft_event e = {.type = RAFT_RECEIVE, .message = m};
+	node_take_applied(n);
+	ERR_IGNORE(node_step(n, &e)); /* messages may be lost */
+}
+
+static void on_unreachable(void *arg, uint64_t id)
+{
+	struct node *n = arg;
+	struct raft_event e = {.type = RAFT_PEER_UNREACHABLE, .unreachable = id};
+	roster_link(n, id, false);
+	ERR_IGNORE(node_step(n, &e)); /* news do not fail */
+}
+
+static void on_reachable(void *arg, uint64_t id)
+{
+	struct node *n = arg;
+	roster_link(n, id, true);
+	node_retry(n, 0);
+}
+
+static void on_removed(void *arg)
+{
+	struct node *n = arg;
+	server_removed(n->server);
 }
 
 /* --- news from other threads --- */
@@ -337,12 +243,13 @@ static void on_persisted(void *arg)
 {
 	struct node *n = arg;
 	struct raft_event e = {.type = RAFT_PERSISTED};
-	applied_take(n);
+	node_take_applied(n);
 	pthread_mutex_lock(&n->lock);
 	n->persisted_posted = false;
-	e.persisted_seq = n->persisted_seq;
+	e.persisted_seq = n->persisted_seq - MIN(n->persisted_seq, n->log_seq_base);
 	pthread_mutex_unlock(&n->lock);
-	ERR_IGNORE(step(n, &e)); /* news do not fail */
+	send_persisted(n, e.persisted_seq);
+	ERR_IGNORE(node_step(n, &e)); /* news do not fail */
 }
 
 static void on_log_report(void *arg, const struct raftlog_report *report)
@@ -370,7 +277,7 @@ static void on_log_report(void *arg, const struct raftlog_report *report)
 
 static void on_applied(void *arg)
 {
-	applied_take(arg);
+	node_take_applied(arg);
 }
 
 void node_applied(struct node *n, uint64_t index)
@@ -390,40 +297,102 @@ static void on_durable(void *arg)
 {
 	struct node *n = arg;
 	uint64_t index = store_durable(n->server->store).index;
-	/* Other members may be behind: they are served from the log, not by a snapshot. */
-	uint64_t keep = n->alone ? 0 : (uint64_t)n->server->options->snapshot_count;
-	if (index <= n->durable + keep)
+	if (index <= n->durable)
 		return;
-	index -= keep;
 	n->durable = index;
-	applied_take(n);
+	node_take_applied(n);
 	struct raft_event e = {.type = RAFT_COMPACT, .compact_index = index};
-	ERR_IGNORE(step(n, &e)); /* news do not fail */
-	raftlog_compact(n->log, index);
+	ERR_IGNORE(node_step(n, &e)); /* news do not fail */
+	/* The core keeps more where other members may be behind. */
+	raftlog_compact(n->log, raft_status(n->raft).first - 1);
 }
 
-void node_durable(struct node *n, uint64_t index)
+static void post_unless_stopped(struct node *n, loop_fn fn)
 {
 	pthread_mutex_lock(&n->lock);
 	bool post = !n->stopped;
 	pthread_mutex_unlock(&n->lock);
 	if (post)
-		loop_post(n->loop, on_durable, n);
+		loop_post(n->loop, fn, n);
+}
+
+void node_durable(struct node *n, uint64_t index)
+{
+	post_unless_stopped(n, on_durable);
+}
+
+static void on_members_changed(void *arg)
+{
+	roster_reload(arg);
+}
+
+void node_members_changed(struct node *n)
+{
+	post_unless_stopped(n, on_members_changed);
+}
+
+void node_installed(struct node *n, struct raft_mark mark, bool ok)
+{
+	if (ok) {
+		pthread_mutex_lock(&n->lock);
+		n->applied = MAX(n->applied, mark.index);
+		n->told_applied = MAX(n->told_applied, mark.index);
+		pthread_mutex_unlock(&n->lock);
+		n->durable = MAX(n->durable, mark.index);
+		proposals_installed(n, mark);
+		lessor_reload(n->server);
+		roster_reload(n);
+	}
+	struct raft_event e = {.type = RAFT_SNAPSHOT_DONE, .snapshot_done = {mark, ok}};
+	ERR_IGNORE(node_step(n, &e)); /* news do not fail */
 }
 
 /* --- life --- */
 
-static int core_boot(struct node *n, const struct raftlog_boot *boot, struct err *err)
+/* The first entry of a new cluster, the same in every member's log, committed by all being born
+ * with it. */
+static int write_first_entry(struct node *n, const struct members *first, struct raftlog_boot *boot,
+                             struct err *err)
+{
+	struct raft_conf conf = {.auto_leave = false};
+	_cleanup_buf_ struct buf context = BUF_INIT;
+	VEC_FOREACH (&first->list, m) {
+		raft_ids_add(&conf.voters, (*m)->id);
+		member_change_encode(&context, &(struct member_change){MEMBER_ADD, *m});
+	}
+	struct raft_entry e = {
+	    .index = 1,
+	    .term = 1,
+	    .type = RAFT_ENTRY_CONF,
+	    .data = raft_conf_entry_encode(&conf, buf_view(&context)),
+	};
+	boot->hard_state.term = 1;
+	raft_entries_add(&boot->entries, &e);
+	blob_unref(e.data);
+	n->log_seq_base = 1;
+	struct raftlog_batch batch = {
+	    .seq = n->log_seq_base,
+	    .has_hard_state = true,
+	    .hard_state = boot->hard_state,
+	    .entries = boot->entries.at,
+	    .n = 1,
+	};
+	if (raftlog_append(n->log, &batch))
+		return err_set(err, ERR_IO, "cannot write the log");
+	return 0;
+}
+
+static int core_boot(struct node *n, const struct raftlog_boot *boot,
+                     const struct raft_conf *applied, struct err *err)
 {
 	struct server *s = n->server;
 	struct raft_options opt = {
 	    .id = s->member_id,
 	    .election_ms = (uint32_t)s->options->election_ms,
 	    .heartbeat_ms = (uint32_t)s->options->heartbeat_ms,
+	    .keep_entries = (uint64_t)s->options->snapshot_count,
 	};
-	uint64_t seed;
-	rng_system(&seed, sizeof(seed));
-	rng_init(&opt.rng, seed);
+	rng_init(&opt.rng, server_random(s));
 	struct raft_boot b = {
 	    .hard_state = boot->hard_state,
 	    .mark = boot->mark,
@@ -431,23 +400,41 @@ static int core_boot(struct node *n, const struct raftlog_boot *boot, struct err
 	    .applied = store_durable(s->store).index,
 	    .now_ms = loop_now_ms(n->loop),
 	};
-	raft_ids_add(&b.conf.voters, s->member_id);
+	n->applied = n->told_applied = n->durable = b.applied;
+	b.conf = *applied;
 	n->raft = raft_new(&opt, &b, err);
-	return n->raft ? 0 : -ERR_CORRUPT;
+	if (!n->raft)
+		return -ERR_CORRUPT;
+	struct raft_conf conf = raft_conf_at(n->raft, UINT64_MAX);
+	roster_conf(n, &conf);
+	return 0;
 }
 
-int node_start(struct server *s, struct err *err)
+/* The default peer URL is listened on when there are others to come in. */
+static int connect_peers(struct node *n, bool join, struct err *err)
 {
-	struct node *n = calloc(1, sizeof(*n));
-	if (!n)
-		abort();
-	s->node = n;
-	n->server = s;
-	n->loop = s->loop;
-	n->alone = true;
-	pthread_mutex_init(&n->lock, NULL);
-	loop_timer_init(&n->tick, n->loop, on_tick, n);
-	loop_timer_init(&n->sweep, n->loop, on_sweep, n);
+	struct server *s = n->server;
+	bool several = join || n->applied_members.list.n > 1 || n->fresh.list.n > 1;
+	struct peers_options o = {
+	    .core = s->daemon->rpc,
+	    .loop = n->loop,
+	    .metrics = s->daemon->metrics,
+	    .cluster_id = s->cluster_id,
+	    .member_id = s->member_id,
+	    .handler = {.arg = n,
+	                .message = on_message,
+	                .unreachable = on_unreachable,
+	                .reachable = on_reachable,
+	                .ask = node_asked,
+	                .removed = on_removed},
+	};
+	server_peer_options(s, several || s->options->peer_urls_given, &o);
+	return peers_new(&o, &s->peers, err);
+}
+
+static int open_log(struct node *n, struct raftlog_boot *boot, struct err *err)
+{
+	struct server *s = n->server;
 	_cleanup_buf_ struct buf dir = BUF_INIT;
 	buf_printf(&dir, "%s/member/log", s->options->data_dir);
 	struct raftlog_options o = {
@@ -456,19 +443,66 @@ int node_start(struct server *s, struct err *err)
 	    .report = on_log_report,
 	    .arg = n,
 	};
+	int r = raftlog_open(&o, &n->log, boot, err);
+	if (!r && boot->torn_bytes)
+		log_warning("Cut a torn tail off the log", LOG_INT("bytes", boot->torn_bytes));
+	return r;
+}
+
+static struct node *node_new(struct server *s)
+{
+	struct node *n = calloc(1, sizeof(*n));
+	if (!n)
+		abort();
+	s->node = n;
+	n->server = s;
+	n->loop = s->loop;
+	n->timeout_ms = (uint32_t)server_timeout_ms(s);
+	n->sequence = server_random(s) >> 1;
+	n->context = server_random(s) >> 1;
+	roster_init(n);
+	pthread_mutex_init(&n->lock, NULL);
+	loop_timer_init(&n->tick, n->loop, on_tick, n);
+	loop_timer_init(&n->sweep, n->loop, on_sweep, n);
+	loop_timer_init(&n->retry, n->loop, on_retry, n);
+	return n;
+}
+
+int node_start(struct server *s, const struct members *first, bool join, struct err *err)
+{
+	struct node *n = node_new(s);
 	struct raftlog_boot boot = {0};
-	int r = raftlog_open(&o, &n->log, &boot, err);
-	if (r)
-		return r;
-	if (boot.torn_bytes)
-		log_warning("Cut a torn tail off the log", LOG_INT("bytes", boot.torn_bytes));
-	r = core_boot(n, &boot, err);
+	struct raft_conf applied;
+	int r = open_log(n, &boot, err);
+	bool empty = !boot.mark.index && !boot.entries.n && !store_durable(s->store).index;
+	if (!r && first && !join && empty)
+		r = write_first_entry(n, first, &boot, err);
+	if (!r && first && join)
+		VEC_FOREACH (&first->list, m)
+			members_put(&n->fresh, *m);
+	if (!r)
+		r = roster_boot(n, &boot.entries, &applied, err);
+	if (!r)
+		r = connect_peers(n, join, err);
+	if (!r)
+		r = core_boot(n, &boot, &applied, err);
 	raft_entries_deinit(&boot.entries);
 	if (r)
 		return r;
 	loop_timer_start(&n->tick, 0);
-	loop_timer_start(&n->sweep, 1000);
+	loop_timer_start(&n->sweep, NODE_SWEEP_MS);
+	peers_start(s->peers);
 	return 0;
+}
+
+void node_give_up(struct node *n)
+{
+	pthread_mutex_lock(&n->lock);
+	n->stopped = true;
+	pthread_mutex_unlock(&n->lock);
+	proposals_stop(n);
+	reads_stop(n);
+	roster_stop(n);
 }
 
 void node_stop(struct server *s)
@@ -476,20 +510,10 @@ void node_stop(struct server *s)
 	struct node *n = s->node;
 	if (!n)
 		return;
-	pthread_mutex_lock(&n->lock);
-	n->stopped = true;
-	pthread_mutex_unlock(&n->lock);
+	node_give_up(n);
 	loop_timer_stop(&n->tick);
 	loop_timer_stop(&n->sweep);
-	VEC_FOREACH (&n->proposals, q)
-		request_fail(*q, OUTCOME_STOPPED);
-	vec_clear(&n->proposals);
-	pending_fail(n, OUTCOME_STOPPED);
-	VEC_FOREACH (&n->reads, w) {
-		(*w)->outcome = OUTCOME_STOPPED;
-		read_run(*w);
-	}
-	vec_clear(&n->reads);
+	loop_timer_stop(&n->retry);
 	/* The log thread still reports while it closes; no step happens any more, on this thread.
 	 */
 	raftlog_close(n->log);
@@ -503,10 +527,12 @@ void node_free(struct server *s)
 		return;
 	raft_free(n->raft);
 	raft_update_deinit(&n->update);
-	vec_deinit(&n->proposals);
-	vec_deinit(&n->pending);
-	vec_deinit(&n->handed);
-	vec_deinit(&n->reads);
+	VEC_FOREACH (&n->unsent, u)
+		raft_messages_deinit(&u->messages);
+	vec_deinit(&n->unsent);
+	proposals_deinit(n);
+	reads_deinit(n);
+	roster_deinit(n);
 	pthread_mutex_destroy(&n->lock);
 	free(n);
 }

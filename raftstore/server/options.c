@@ -10,7 +10,7 @@ enum {
 	DEBUG_VERBOSITY = 4,
 };
 
-static struct flag flags[64];
+static struct flag flags[80];
 
 struct flag_group *server_flags(struct server_options *o, size_t *ret_n)
 {
@@ -31,6 +31,8 @@ struct flag_group *server_flags(struct server_options *o, size_t *ret_n)
 	    .auto_compaction_retention = "0",
 	    .log_level = "info",
 	    .logger = "zap",
+	    .strict_reconfig_check = true,
+	    .max_learners = 1,
 	};
 	const struct flag all[] = {
 	    FLAG_STR("name", &o->name, "Human-readable name for this member."),
@@ -92,6 +94,14 @@ struct flag_group *server_flags(struct server_options *o, size_t *ret_n)
 	             "\"json\" or \"console\"; default: what --logging-format says."),
 	    FLAG_BOOL("unsafe-no-fsync", &o->unsafe_no_fsync,
 	              "Do not wait for the disk; a crash may lose data."),
+	    FLAG_BOOL("strict-reconfig-check", &o->strict_reconfig_check,
+	              "Refuse membership changes that would cost the quorum."),
+	    FLAG_INT("max-learners", &o->max_learners, "How many members may be learners."),
+	    FLAG_INT("experimental-max-learners", &o->max_learners_old,
+	             "The same under its old name."),
+	    FLAG_NO_EFFECT("experimental-enable-lease-checkpoint"),
+	    FLAG_NO_EFFECT("experimental-enable-lease-checkpoint-persist"),
+	    FLAG_NO_EFFECT("initial-election-tick-advance"),
 	    FLAG_NO_EFFECT("wal-dir"),
 	    FLAG_NO_EFFECT("max-snapshots"),
 	    FLAG_NO_EFFECT("max-wals"),
@@ -104,7 +114,6 @@ struct flag_group *server_flags(struct server_options *o, size_t *ret_n)
 	    FLAG_NO_EFFECT("cors"),
 	    FLAG_NO_EFFECT("host-whitelist"),
 	    FLAG_NO_EFFECT("proxy"),
-	    FLAG_NO_EFFECT("strict-reconfig-check"),
 	    FLAG_NO_EFFECT("pre-vote"),
 	    FLAG_NO_EFFECT("grpc-keepalive-min-time"),
 	    FLAG_NO_EFFECT("grpc-keepalive-interval"),
@@ -216,24 +225,43 @@ static int check_urls(const flag_list *l, bool has_cert, struct err *err)
 
 static int check_cluster(struct server_options *o, struct arena *a, struct err *err)
 {
+	_cleanup_buf_ struct buf own = BUF_INIT;
+	VEC_FOREACH (&o->advertise_peer_urls, url)
+		buf_printf(&own, "%s%s=%s", own.len ? "," : "", o->name, *url);
 	if (!o->initial_cluster)
-		o->initial_cluster =
-		    arena_printf(a, "%s=%s", o->name, o->advertise_peer_urls.at[0]);
+		o->initial_cluster = arena_strdup(a, (char *)own.data);
 	size_t n = strlen(o->name);
-	if (strncmp(o->initial_cluster, o->name, n) || o->initial_cluster[n] != '=')
+	for (const char *at = o->initial_cluster; at; at = strchr(at, ',')) {
+		at += *at == ',';
+		if (!strncmp(at, o->name, n) && at[n] == '=')
+			return 0;
+	}
+	return err_set(err, ERR_INVALID,
+	               "couldn't find local name \"%s\" in the initial cluster configuration",
+	               o->name);
+}
+
+static int check_peers(struct server_options *o, struct arena *a, struct err *err)
+{
+	const char *state = o->initial_cluster_state;
+	if (strcmp(state, "new") && strcmp(state, "existing"))
 		return err_set(err, ERR_INVALID,
-		               "couldn't find local name \"%s\" in the initial cluster "
-		               "configuration",
-		               o->name);
-	if (strchr(o->initial_cluster, ','))
-		return err_set(err, ERR_NOT_IMPLEMENTED,
-		               "--initial-cluster: clusters of several members are not served");
+		               "invalid value \"%s\" for flag -initial-cluster-state: it must be "
+		               "new or existing",
+		               state);
+	if (o->max_learners < 1)
+		return err_set(err, ERR_INVALID, "--max-learners must be greater than 0");
+	_cleanup_buf_ struct buf b = BUF_INIT;
+	VEC_FOREACH (&o->advertise_peer_urls, url)
+		buf_printf(&b, "%s%s", b.len ? "," : "", *url);
+	o->advertise_peer_text = arena_strdup(a, (char *)b.data);
 	return 0;
 }
 
 int server_options_finish(struct server_options *o, struct arena *a, struct err *err)
 {
 	list_default(&o->client_urls, "http://localhost:2379");
+	o->peer_urls_given = o->peer_urls.n;
 	list_default(&o->peer_urls, "http://localhost:2380");
 	list_default(&o->advertise_peer_urls, "http://localhost:2380");
 	if (!o->advertise_client_urls.n) {
@@ -249,6 +277,15 @@ int server_options_finish(struct server_options *o, struct arena *a, struct err 
 	    .client_auth =
 	        o->client_cert_auth || o->trusted_ca_file ? TLS_CLIENT_REQUIRED : TLS_CLIENT_NONE,
 	};
+	o->peer_tls = (struct tls_creds_options){
+	    .ca_file = o->peer_trusted_ca_file,
+	    .cert_file = o->peer_cert_file,
+	    .key_file = o->peer_key_file,
+	    .client_auth = o->peer_client_cert_auth || o->peer_trusted_ca_file ? TLS_CLIENT_REQUIRED
+	                                                                       : TLS_CLIENT_NONE,
+	};
+	if (o->max_learners_old)
+		o->max_learners = o->max_learners_old;
 	if (o->progress_notify_old_ms)
 		o->progress_notify_ms = o->progress_notify_old_ms;
 	if (o->client_cert_auth && !o->trusted_ca_file)
@@ -276,5 +313,7 @@ int server_options_finish(struct server_options *o, struct arena *a, struct err 
 		r = check_urls(&o->client_urls, o->cert_file && o->key_file, err);
 	if (!r)
 		r = check_cluster(o, a, err);
+	if (!r)
+		r = check_peers(o, a, err);
 	return r;
 }

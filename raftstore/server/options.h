@@ -18,11 +18,16 @@ struct server_options {
 	const char *auto_compaction_mode, *auto_compaction_retention;
 	const char *log_level, *logger, *log_format;
 	bool unsafe_no_fsync;
+	bool strict_reconfig_check;
+	int64_t max_learners, max_learners_old;
+	const char *peer_cert_allowed_cn;
 
 	/* Derived. */
 	struct tls_creds_options client_tls, peer_tls;
-	uint64_t quota;             /* bytes that are in force */
-	uint64_t compact_retention; /* milliseconds (periodic) or revisions; 0: off */
+	bool peer_urls_given;
+	const char *advertise_peer_text; /* comma-separated */
+	uint64_t quota;                  /* bytes that are in force */
+	uint64_t compact_retention;      /* milliseconds (periodic) or revisions; 0: off */
 	bool compact_by_revision;
 };
 

@@ -6,6 +6,8 @@
 #include "proto/raftstore.pb-c.h"
 #include "raftstore/mvcc/record.h"
 
+enum { ORIGIN_BYTES = 16 };
+
 static const ProtobufCMessageDescriptor *const descriptors[COMMANDS] = {
     [COMMAND_PUT] = &etcdserverpb__put_request__descriptor,
     [COMMAND_DELETE] = &etcdserverpb__delete_range_request__descriptor,
@@ -15,6 +17,8 @@ static const ProtobufCMessageDescriptor *const descriptors[COMMANDS] = {
     [COMMAND_LEASE_REVOKE] = &etcdserverpb__lease_revoke_request__descriptor,
     [COMMAND_LEASE_CHECKPOINT] = &etcdserverpb__lease_checkpoint_request__descriptor,
     [COMMAND_ALARM] = &etcdserverpb__alarm_request__descriptor,
+    [COMMAND_MEMBER_ATTRIBUTES] = &etcdserverpb__member__descriptor,
+    [COMMAND_MEMBER_UPDATE] = &etcdserverpb__member_update_request__descriptor,
     [COMMAND_AUTH_ENABLE] = &etcdserverpb__auth_enable_request__descriptor,
     [COMMAND_AUTH_DISABLE] = &etcdserverpb__auth_disable_request__descriptor,
     [COMMAND_AUTHENTICATED] = &raftstorepb__authenticated__descriptor,
@@ -145,10 +149,38 @@ static bool who_decode(struct slice *in, struct identity *ret)
 	return true;
 }
 
+struct blob *command_forwarded(struct slice command, uint64_t member, uint64_t sequence)
+{
+	if (command.len < COMMAND_HEAD_BYTES || command.data[0] != COMMAND_VERSION)
+		return NULL;
+	unsigned k = command.data[1] & COMMAND_KIND_MASK;
+	if (k >= COMMANDS || !descriptors[k])
+		return NULL;
+	struct blob *b = blob_new(command.len + ORIGIN_BYTES);
+	b->data[0] = COMMAND_VERSION_FORWARDED;
+	put_be64(b->data + 1, member);
+	put_be64(b->data + 9, sequence);
+	memcpy(b->data + 1 + ORIGIN_BYTES, command.data + 1, command.len - 1);
+	return b;
+}
+
+bool command_origin(struct slice command, uint64_t *ret_member, uint64_t *ret_sequence)
+{
+	if (command.len < COMMAND_HEAD_BYTES + ORIGIN_BYTES ||
+	    command.data[0] != COMMAND_VERSION_FORWARDED)
+		return false;
+	*ret_member = get_be64(command.data + 1);
+	*ret_sequence = get_be64(command.data + 9);
+	return true;
+}
+
 ProtobufCMessage *command_decode(struct slice command, struct arena *a, enum command_kind *kind,
                                  struct identity *who)
 {
-	if (command.len < COMMAND_HEAD_BYTES || command.data[0] != COMMAND_VERSION)
+	uint64_t member, sequence;
+	if (command_origin(command, &member, &sequence))
+		command = slice_skip(command, ORIGIN_BYTES);
+	else if (command.len < COMMAND_HEAD_BYTES || command.data[0] != COMMAND_VERSION)
 		return NULL;
 	unsigned flags = command.data[1], k = flags & COMMAND_KIND_MASK;
 	if (k >= COMMANDS || !descriptors[k])

@@ -2,7 +2,8 @@
 #pragma once
 /* A command on its way: decoded and checked on the queue's thread, proposed by the loop, applied
  * by the storage thread, which answers. In the log a command is: version(1) kind(1) message; a kind
- * with COMMAND_KNOWN is followed by who asks: auth revision(8) length(4) user. */
+ * with COMMAND_KNOWN is followed by who asks: auth revision(8) length(4) user. When another member
+ * than the leader was asked, the version is another one and followed by member(8) sequence(8). */
 #include <protobuf-c/protobuf-c.h>
 #include "common/base/arena.h"
 #include "common/net/rpc_server.h"
@@ -18,6 +19,8 @@ enum command_kind {
 	COMMAND_LEASE_REVOKE,
 	COMMAND_LEASE_CHECKPOINT,
 	COMMAND_ALARM,
+	COMMAND_MEMBER_ATTRIBUTES,
+	COMMAND_MEMBER_UPDATE,
 
 	COMMAND_AUTH_ENABLE = 32,
 	COMMAND_AUTH_DISABLE,
@@ -39,7 +42,7 @@ enum command_kind {
 	COMMAND_KIND_MASK = 0x3f,
 };
 
-enum { COMMAND_VERSION = 1, COMMAND_HEAD_BYTES = 2 };
+enum { COMMAND_VERSION = 1, COMMAND_VERSION_FORWARDED, COMMAND_HEAD_BYTES = 2 };
 
 struct request {
 	struct request *next;
@@ -48,8 +51,9 @@ struct request {
 	struct arena arena;
 	ProtobufCMessage *message; /* in the arena */
 	struct blob *command;
-	uint64_t index, term; /* once proposed */
+	uint64_t term; /* in which it was proposed */
 	uint64_t started_ns;
+	bool here_only;         /* is no other leader's */
 	int64_t wait_compacted; /* answer when compaction has erased up to here */
 	struct identity who;    /* in the arena */
 	struct slice append;    /* in the arena: behind the answer */
@@ -77,6 +81,10 @@ void request_pack_command(struct request *q);
 /* The message of a command out of the log, and who asks (borrowed); NULL: malformed. */
 ProtobufCMessage *command_decode(struct slice command, struct arena *a, enum command_kind *kind,
                                  struct identity *who);
+/* The command as another member's; NULL: it is none. */
+struct blob *command_forwarded(struct slice command, uint64_t member, uint64_t sequence);
+/* False: the leader's own. */
+bool command_origin(struct slice command, uint64_t *ret_member, uint64_t *ret_sequence);
 
 /* Sends a protobuf-c message as the answer. */
 void call_reply_message(struct rpc_call *call, const ProtobufCMessage *m);

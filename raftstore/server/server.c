@@ -2,24 +2,41 @@
 #include "raftstore/server/server.h"
 #include <errno.h>
 #include <fcntl.h>
-#include <openssl/sha.h>
-#include <stdio.h>
 #include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 #include "common/base/log.h"
+#include "common/base/rng.h"
+#include "raftstore/peer/peers.h"
 #include "raftstore/server/apply.h"
 #include "raftstore/server/auth.h"
+#include "raftstore/server/bootstrap.h"
 #include "raftstore/server/compactor.h"
 #include "raftstore/server/front.h"
 #include "raftstore/server/key_wait.h"
 #include "raftstore/server/lessor.h"
 #include "raftstore/server/node.h"
+#include "raftstore/server/snapshots.h"
 #include "raftstore/server/stats.h"
 #include "raftstore/server/storage.h"
 #include "raftstore/server/watch_hub.h"
 
-enum { STOP_GRACE_MS = 200, RPC_OVERHEAD_BYTES = 512 << 10 };
+enum { STOP_GRACE_MS = 200, LEAVE_MS = 1000, RPC_OVERHEAD_BYTES = 512 << 10 };
+
+/* --- the end, by timers --- */
+
+static void on_leave(void *arg)
+{
+	struct server *s = arg;
+	daemon_stop(s->daemon);
+}
+
+/* Nobody waits longer than the grace. */
+static void on_grace(void *arg)
+{
+	struct server *s = arg;
+	node_give_up(s->node);
+}
 
 /* --- files --- */
 
@@ -59,30 +76,18 @@ static int lock_dir(struct server *s, struct err *err)
 
 /* --- identity --- */
 
-static uint64_t id_of(const struct buf *text)
+uint64_t server_random(struct server *s)
 {
-	uint8_t hash[SHA256_DIGEST_LENGTH];
-	SHA256(text->data, text->len, hash);
-	uint64_t id = get_be64(hash);
-	return id ? id : 1;
-}
-
-/* From the flags at the first start; later starts find them in the store. */
-static void make_ids(struct server *s)
-{
-	_cleanup_buf_ struct buf b = BUF_INIT;
-	buf_printf(&b, "%s,", s->options->initial_cluster_token);
-	VEC_FOREACH (&s->options->advertise_peer_urls, url)
-		buf_printf(&b, "%s,", *url);
-	s->member_id = id_of(&b);
-	buf_printf(&b, "%s", s->options->initial_cluster);
-	s->cluster_id = id_of(&b);
+	/* SplitMix64 (Steele, Lea, Flood 2014). */
+	uint64_t z = s->seed + (atomic_fetch_add(&s->chances, 1) + 1) * 0x9e3779b97f4a7c15ull;
+	z = (z ^ z >> 30) * 0xbf58476d1ce4e5b9ull;
+	z = (z ^ z >> 27) * 0x94d049bb133111ebull;
+	return z ^ z >> 31;
 }
 
 static int save_ids(struct server *s, struct err *err)
 {
 	struct kv_txn *kv;
-	make_ids(s);
 	int r = store_begin(s->store, true, &kv);
 	if (r)
 		return err_set(err, (enum err_code) - r, "cannot write the store");
@@ -133,17 +138,51 @@ static int open_store(struct server *s, struct err *err)
 	_cleanup_buf_ struct buf dir = BUF_INIT;
 	buf_printf(&dir, "%s/member/db", s->options->data_dir);
 	struct store_options o = {.dir = (char *)dir.data, .no_sync = s->options->unsafe_no_fsync};
-	bool is_new = false;
 	int r = store_open(&o, &s->store, err);
 	if (!r)
-		r = load_facts(s, &is_new, err);
-	if (!r && is_new)
-		r = save_ids(s, err);
+		r = load_facts(s, &s->is_new, err);
 	s->applied = s->store ? store_durable(s->store).index : 0;
 	return r;
 }
 
 /* --- the gRPC server --- */
+
+/* What holds for every method. */
+struct service {
+	struct server *server;
+	struct rpc_method method;
+	bool of_learners;
+};
+
+static const char *const learner_methods[] = {
+    "/etcdserverpb.KV/Range", /* the serializable ones */
+    "/etcdserverpb.Maintenance/Status",
+    "/etcdserverpb.Maintenance/Snapshot",
+};
+
+static void on_call(struct rpc_call *call, struct slice message, void *arg)
+{
+	const struct service *v = arg;
+	struct server *s = v->server;
+	if (s->learner && !v->of_learners)
+		call_fail(call, OUTCOME_NOT_FOR_LEARNER);
+	else if (!s->leader && slice_eq_str(rpc_call_metadata(call, "hasleader"), "true"))
+		call_fail(call, OUTCOME_NO_LEADER);
+	else
+		v->method.on_call(call, message, v->method.arg);
+}
+
+void service_add(struct server *s, const struct rpc_method *m)
+{
+	struct service *v = arena_new(&s->daemon->arena, struct service);
+	*v = (struct service){.server = s, .method = *m};
+	for (size_t i = 0; i < ARRAY_LEN(learner_methods); i++)
+		v->of_learners |= !strcmp(m->name, learner_methods[i]);
+	struct rpc_method outer = *m;
+	outer.on_call = on_call;
+	outer.arg = v;
+	rpc_server_method(s->rpc, &outer);
+}
 
 static void make_rpc(struct server *s)
 {
@@ -173,6 +212,56 @@ void server_serve(struct server *s)
 	daemon_ready(s->daemon);
 }
 
+void server_peer_options(struct server *s, bool listens, struct peers_options *ret)
+{
+	const struct server_options *o = s->options;
+	ret->tls = o->peer_tls;
+	ret->allowed_cn = o->peer_cert_allowed_cn;
+	ret->advertise_urls = o->advertise_peer_text;
+	if (listens) {
+		ret->listen_urls = o->peer_urls.at;
+		ret->n_listen_urls = o->peer_urls.n;
+	}
+}
+
+/* Everything behind the store. */
+static int boot(struct server *s, const struct members *first, bool join, struct err *err)
+{
+	int r = s->is_new ? save_ids(s, err) : 0;
+	if (!r)
+		r = auth_start(s, err);
+	if (!r)
+		r = watch_hub_start(s, err);
+	if (!r)
+		r = lessor_start(s, err);
+	if (r)
+		return r;
+	make_rpc(s);
+	r = front_start(s, err);
+	if (!r)
+		r = snapshots_start(s, err);
+	if (!r)
+		r = node_start(s, first, join, err);
+	if (!r)
+		r = storage_start(s, err); /* it tells the node what it does */
+	if (!r)
+		compactor_start(s);
+	return r;
+}
+
+static void on_bootstrapped(struct server *s, const struct members *first, bool join,
+                            struct err *err)
+{
+	int r = first ? boot(s, first, join, err) : -(int)err->code;
+	if (!r) {
+		bootstrap_stop(s, NULL, NULL);
+		return;
+	}
+	s->failed = true;
+	log_error(err, "raftstore could not start");
+	daemon_quit(s->daemon);
+}
+
 int server_start(struct server *s, struct daemon *d, const struct server_options *o,
                  struct err *err)
 {
@@ -180,6 +269,10 @@ int server_start(struct server *s, struct daemon *d, const struct server_options
 	s->loop = &d->loop;
 	s->options = o;
 	s->lock_fd = -1;
+	while (!s->seed)
+		rng_system(&s->seed, sizeof(s->seed));
+	loop_timer_init(&s->leave, s->loop, on_leave, s);
+	loop_timer_init(&s->grace, s->loop, on_grace, s);
 	if (worker_start(&s->sync_worker, "sync") || worker_start(&s->read_worker, "read"))
 		return err_set(err, ERR_INTERNAL, "cannot start a thread");
 	int r = make_dirs(s, err);
@@ -190,47 +283,69 @@ int server_start(struct server *s, struct daemon *d, const struct server_options
 	if (r)
 		return r;
 	key_waits_start(s);
-	r = auth_start(s, err);
-	if (!r)
-		r = watch_hub_start(s, err);
-	if (!r)
-		r = lessor_start(s, err);
 	stats_start(s);
-	make_rpc(s);
-	if (!r)
-		r = front_start(s, err);
-	if (!r)
-		r = node_start(s, err);
-	if (!r)
-		r = storage_start(s, err); /* it tells the node what it does */
-	if (!r)
-		compactor_start(s);
-	return r;
+	return s->is_new ? bootstrap_start(s, on_bootstrapped, err) : boot(s, NULL, false, err);
+}
+
+/* --- the end --- */
+
+static void on_peers_stopped(void *arg)
+{
+	struct server *s = arg;
+	daemon_quit(s->daemon);
 }
 
 static void on_stopped(void *arg)
 {
 	struct server *s = arg;
-	if (!--s->stops)
-		daemon_quit(s->daemon);
+	if (--s->stops)
+		return;
+	loop_timer_stop(&s->grace);
+	peers_stop(s->peers, on_peers_stopped, s);
 }
 
-void server_stop(struct server *s)
+static void on_handed_over(void *arg)
 {
-	s->stopping = true;
+	struct server *s = arg;
 	s->stops = 1 + s->serving;
+	loop_timer_start(&s->grace, STOP_GRACE_MS);
 	front_stop(s->front, on_stopped, s);
 	if (s->serving)
 		rpc_server_stop(s->rpc, STOP_GRACE_MS, s->loop, on_stopped, s);
 }
 
+void server_stop(struct server *s)
+{
+	s->stopping = true;
+	if (s->bootstrap)
+		bootstrap_stop(s, on_peers_stopped, s);
+	else if (s->node)
+		node_hand_over(s->node, on_handed_over, s);
+	else
+		daemon_quit(s->daemon);
+}
+
+void server_removed(struct server *s)
+{
+	if (s->removed || s->stopping)
+		return;
+	s->removed = true;
+	log_error(NULL, "The member has been permanently removed from the cluster; its data "
+	                "directory must be removed");
+	loop_timer_start(&s->leave, LEAVE_MS);
+}
+
 void server_deinit(struct server *s)
 {
 	compactor_stop(s);
+	if (s->snapshots)
+		snapshots_stop(s);
 	node_stop(s);
 	storage_stop(s);
 	worker_stop(&s->sync_worker);
 	worker_stop(&s->read_worker);
+	if (s->snapshots)
+		snapshots_free(s);
 	node_free(s);
 	watch_hub_stop(s);
 	lessor_stop(s);
@@ -239,6 +354,8 @@ void server_deinit(struct server *s)
 		rpc_server_free(s->rpc);
 	key_waits_stop(s);
 	auth_stop(s);
+	if (s->peers)
+		peers_free(s->peers);
 	store_close(s->store);
 	stats_stop(s);
 	if (s->lock_fd >= 0)

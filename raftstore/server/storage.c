@@ -119,7 +119,10 @@ void storage_facts(struct storage *st, struct storage_facts *ret)
 static int apply_item(struct storage *st, struct item *i)
 {
 	i->from = st->answers.len;
+	i->to = i->from;
 	i->outcome = 0;
+	if (i->entry.type == RAFT_ENTRY_CONF)
+		return apply_conf(&st->applier, blob_view(i->entry.data));
 	if (i->entry.type != RAFT_ENTRY_COMMAND || !i->entry.data)
 		return 0;
 	struct request *q = i->request;
@@ -259,6 +262,8 @@ static void batch_run(struct storage *st)
 	lessor_note(s, ap->leases.at, ap->leases.n);
 	watch_hub_publish(s->hub, &ap->events, ap->mvcc.revision);
 	key_waits_publish(s, &ap->events);
+	if (ap->members)
+		node_members_changed(s->node);
 	VEC_FOREACH (&st->batch, i)
 		item_answer(st, i);
 	node_applied(s->node, st->applied.index);

@@ -110,6 +110,6 @@ static void on_watch(struct rpc_call *call, struct slice message, void *arg)
 
 void watch_service_add(struct server *s)
 {
-	rpc_server_method(s->rpc, &(struct rpc_method){"/etcdserverpb.Watch/Watch", RPC_STREAM,
-	                                               on_watch, s, NULL});
+	service_add(
+	    s, &(struct rpc_method){"/etcdserverpb.Watch/Watch", RPC_STREAM, on_watch, s, NULL});
 }
