@@ -73,8 +73,9 @@ struct peer {
 	uint64_t id;
 	char *urls; /* comma-separated */
 	bool remote;
-	bool up;      /* both lanes and both entrances are there */
-	bool dropped; /* an append was dropped in this turn */
+	bool up;          /* both lanes and both entrances are there */
+	unsigned streams; /* of these that are there */
+	bool dropped;     /* an append was dropped in this turn */
 	struct lane lanes[LANES];
 	struct entrance *entrances[LANES];
 	struct peer_traffic traffic;

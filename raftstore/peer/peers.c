@@ -91,11 +91,9 @@ static bool peer_is_dead(const struct peer *peer)
 
 static void peer_down(struct peer *peer)
 {
-	const struct peers_handler *h = &peer->peers->o.handler;
 	metric_set(peer->traffic.active, 0);
 	metric_inc(peer->traffic.disconnected);
 	log_info("Lost the connection to a member", LOG_STR("remote-peer-id", peer->traffic.id));
-	h->unreachable(h->arg, peer->id);
 }
 
 static void peer_up(struct peer *peer)
@@ -111,19 +109,25 @@ void peer_changed(struct peer *peer)
 {
 	if (peer_is_dead(peer) || peer->peers->stopped)
 		return;
-	bool up = true, entered = false;
+	const struct peers_handler *h = &peer->peers->o.handler;
+	bool entered = false;
+	unsigned streams = 0;
 	for (int i = 0; i < LANES; i++) {
-		up &= peer->lanes[i].connected && peer->entrances[i];
+		streams += peer->lanes[i].connected + (peer->entrances[i] != NULL);
 		entered |= peer->entrances[i] != NULL;
 	}
-	bool was_up = peer->up;
+	bool up = streams == 2 * LANES, was_up = peer->up, lost = streams < peer->streams;
 	peer->up = up;
+	peer->streams = streams;
 	if (peer->remote && !entered) {
 		peer_remove(peer, "");
 		return;
 	}
 	if (up != was_up)
 		(up ? peer_up : peer_down)(peer);
+	/* Told for each: what the other streams still held has come after the first broke. */
+	if (lost)
+		h->unreachable(h->arg, peer->id);
 }
 
 struct peer *peers_add_remote(struct peers *p, uint64_t id, const char *urls)

@@ -33,8 +33,8 @@ struct peer_address {
 struct peers_handler {
 	void *arg;
 	void (*message)(void *arg, const struct raft_message *m); /* borrowed */
-	/* A stream to or from this member broke (told once until all are there again), or an append
-	 * to it had to be dropped. */
+	/* A stream to or from this member broke (told for each of them), or an append to it had to
+	 * be dropped. */
 	void (*unreachable)(void *arg, uint64_t id);
 	/* May be NULL. All streams to and from this member are there. */
 	void (*reachable)(void *arg, uint64_t id);
