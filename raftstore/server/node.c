@@ -23,6 +23,15 @@ struct raft_status node_status(const struct node *n)
 	return raft_status(n->raft);
 }
 
+static void post_unless_stopped(struct node *n, loop_fn fn)
+{
+	pthread_mutex_lock(&n->lock);
+	bool post = !n->stopped;
+	pthread_mutex_unlock(&n->lock);
+	if (post)
+		loop_post(n->loop, fn, n);
+}
+
 /* --- updates --- */
 
 static void found_leader(struct node *n, const struct raft_status *st)
@@ -38,6 +47,34 @@ static void found_leader(struct node *n, const struct raft_status *st)
 		         LOG_BOOL("leader", st->role == RAFT_LEADER));
 	else
 		log_info("The leader is lost", LOG_INT("term", st->term));
+}
+
+static void on_caught_up(void *arg)
+{
+	struct node *n = arg;
+	server_serve(n->server);
+}
+
+static void on_not_caught_up(void *arg)
+{
+	struct node *n = arg;
+	n->catching_up = false; /* the next update tries again */
+}
+
+/* Any thread. */
+static void caught_up(void *arg, int outcome)
+{
+	post_unless_stopped(arg, outcome ? on_not_caught_up : on_caught_up);
+}
+
+/* Clients are served when what the cluster has committed is applied here: before that, serializable
+ * reads would show less than this member has shown before it was restarted. */
+static void catch_up(struct node *n)
+{
+	if (n->catching_up || n->server->serving)
+		return;
+	n->catching_up = true;
+	node_read(n, caught_up, n);
 }
 
 static void status_publish(struct node *n)
@@ -60,8 +97,10 @@ static void status_publish(struct node *n)
 		n->readable = true;
 	if (n->readable != was_readable)
 		lessor_lead(s, n->readable);
-	if (n->readable || (st.leader && !n->alone))
+	if (n->readable)
 		server_serve(s);
+	else if (st.leader && !n->alone)
+		catch_up(n);
 	if (news || n->readable != was_readable)
 		roster_status(n);
 	if (news && st.leader)
@@ -305,15 +344,6 @@ static void on_durable(void *arg)
 	ERR_IGNORE(node_step(n, &e)); /* news do not fail */
 	/* The core keeps more where other members may be behind. */
 	raftlog_compact(n->log, raft_status(n->raft).first - 1);
-}
-
-static void post_unless_stopped(struct node *n, loop_fn fn)
-{
-	pthread_mutex_lock(&n->lock);
-	bool post = !n->stopped;
-	pthread_mutex_unlock(&n->lock);
-	if (post)
-		loop_post(n->loop, fn, n);
 }
 
 void node_durable(struct node *n, uint64_t index)

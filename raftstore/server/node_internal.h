@@ -53,6 +53,7 @@ struct node {
 	atomic_bool leader;
 	atomic_bool readable; /* has applied what was in the log when it became the leader */
 	uint64_t readable_at;
+	bool catching_up; /* waits until it may serve clients */
 	uint64_t elected_ms; /* when a leader was last found */
 	uint32_t timeout_ms; /* of requests */
 	VEC(struct unsent) unsent;
