@@ -64,6 +64,10 @@ struct flag_group *server_flags(struct server_options *o, size_t *ret_n)
 	             "CA that signs peer certificates."),
 	    FLAG_BOOL("peer-client-cert-auth", &o->peer_client_cert_auth,
 	              "Demand a certificate of peers that the CA has signed."),
+	    FLAG_STR("peer-cert-allowed-cn", &o->peer_cert_allowed_cn,
+	             "The common name that certificates of peers must have."),
+	    FLAG_BOOL("peer-auto-tls", &o->peer_auto_tls,
+	              "Refused: certificates that nobody has signed protect nobody."),
 	    FLAG_INT("quota-backend-bytes", &o->quota_bytes,
 	             "Raise the NOSPACE alarm beyond this size; 0: 2 GiB; negative: no quota."),
 	    FLAG_INT("max-request-bytes", &o->max_request_bytes,
@@ -249,6 +253,16 @@ static int check_peers(struct server_options *o, struct arena *a, struct err *er
 		               "invalid value \"%s\" for flag -initial-cluster-state: it must be "
 		               "new or existing",
 		               state);
+	if (o->peer_auto_tls)
+		return err_set(err, ERR_INVALID,
+		               "--peer-auto-tls is not served: give --peer-cert-file, "
+		               "--peer-key-file and --peer-trusted-ca-file");
+	if (o->peer_client_cert_auth && !o->peer_trusted_ca_file)
+		return err_set(err, ERR_INVALID,
+		               "--peer-client-cert-auth needs --peer-trusted-ca-file");
+	if (o->peer_cert_allowed_cn && !o->peer_trusted_ca_file)
+		return err_set(err, ERR_INVALID,
+		               "--peer-cert-allowed-cn needs --peer-trusted-ca-file");
 	if (o->max_learners < 1)
 		return err_set(err, ERR_INVALID, "--max-learners must be greater than 0");
 	_cleanup_buf_ struct buf b = BUF_INIT;

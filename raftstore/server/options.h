@@ -10,7 +10,7 @@ struct server_options {
 	const char *initial_cluster, *initial_cluster_state, *initial_cluster_token;
 	const char *cert_file, *key_file, *trusted_ca_file;
 	const char *peer_cert_file, *peer_key_file, *peer_trusted_ca_file;
-	bool client_cert_auth, peer_client_cert_auth;
+	bool client_cert_auth, peer_client_cert_auth, peer_auto_tls;
 	int64_t quota_bytes, max_request_bytes, max_txn_ops, snapshot_count;
 	int64_t heartbeat_ms, election_ms, progress_notify_ms, progress_notify_old_ms;
 	const char *auth_token;
