@@ -9,7 +9,11 @@
 #include "raftstore/server/node.h"
 #include "raftstore/server/snapshots_internal.h"
 
-enum { ANSWER_MS = 5000 };
+enum {
+	ANSWER_MS = 5000,
+	POLL_MS = 50,           /* while the member is not connected */
+	GIVE_UP_MS = 60 * 1000, /* without having been connected */
+};
 
 /* A transfer to one member; freed when it has ended and nothing comes back to it any more. */
 struct sending {
@@ -20,7 +24,7 @@ struct sending {
 	struct chunks_send chunks;
 	struct loop_timer timer;
 	uint64_t began_ms;
-	bool ended;
+	bool copying, connected, ended;
 	unsigned refs; /* its place in the list; jobs and questions */
 };
 
@@ -147,23 +151,45 @@ static void chunk_start(struct sending *s, const struct chunk *c)
 	snapshot_job_start(s->all, &j->job);
 }
 
-/* Sends what may be sent now, and comes again when there may be more. */
+/* The connection was lost and is there again: what was under way has to be sent anew. */
+static void after_break(struct sending *s)
+{
+	struct chunk_result r = {s->chunks.id, s->chunks.acked};
+	chunks_send_result(&s->chunks, &r, snapshots_now_ms(s->all));
+}
+
+static void copy_start(struct sending *s);
+
+/* Sends what may be sent now, and comes again when there may be more. The copy is made when the
+ * member can take it, so that it is as new as may be. */
 static void sending_pump(struct sending *s)
 {
 	struct chunk c;
-	uint64_t now = snapshots_now_ms(s->all);
+	uint64_t now = snapshots_now_ms(s->all), next = now + POLL_MS;
 	struct raft_status st = node_status(s->all->server->node);
-	if (st.role != RAFT_LEADER || st.term != s->message.term) {
+	bool connected = peers_connected(s->all->server->peers, s->message.to);
+	if (st.role != RAFT_LEADER || st.term != s->message.term ||
+	    (!s->copying && now >= s->began_ms + GIVE_UP_MS)) {
 		sending_end(s, false);
 		return;
 	}
-	while (chunks_send_next(&s->chunks, now, &c))
+	if (!s->copying && connected)
+		copy_start(s);
+	if (s->copy && connected && !s->connected)
+		after_break(s);
+	s->connected = connected;
+	while (s->copy && connected && chunks_send_next(&s->chunks, now, &c))
 		chunk_start(s, &c);
-	enum chunks_state state = chunks_send_state(&s->chunks, now);
-	if (state != CHUNKS_RUNNING)
-		sending_end(s, state == CHUNKS_DONE);
-	else
-		loop_timer_start_at(&s->timer, MAX(chunks_send_deadline(&s->chunks), now + 1));
+	if (s->copy) {
+		enum chunks_state state = chunks_send_state(&s->chunks, now);
+		if (state != CHUNKS_RUNNING) {
+			sending_end(s, state == CHUNKS_DONE);
+			return;
+		}
+		if (connected)
+			next = MAX(chunks_send_deadline(&s->chunks), now + 1);
+	}
+	loop_timer_start_at(&s->timer, next);
 }
 
 static void on_timer(void *arg)
@@ -223,6 +249,20 @@ static void copy_back(struct snapshot_job *job)
 	copy_drop(job);
 }
 
+static void copy_start(struct sending *s)
+{
+	struct copy_job *j = calloc(1, sizeof(*j));
+	if (!j)
+		abort();
+	j->job = (struct snapshot_job){.run = copy_run, .back = copy_back, .drop = copy_drop};
+	j->sending = s;
+	j->message = s->message;
+	s->copying = true;
+	s->refs++;
+	log_info("Sending a snapshot", LOG_INT("index", s->message.snapshot.mark.index));
+	snapshot_job_start(s->all, &j->job);
+}
+
 void snapshots_send(struct server *server, const struct raft_message *m)
 {
 	struct snapshots *all = server->snapshots;
@@ -233,20 +273,17 @@ void snapshots_send(struct server *server, const struct raft_message *m)
 		sending_unref(old);
 	}
 	struct sending *s = calloc(1, sizeof(*s));
-	struct copy_job *j = calloc(1, sizeof(*j));
-	if (!s || !j)
+	if (!s)
 		abort();
 	s->all = all;
-	s->message = j->message = *m;
+	s->message = *m;
 	s->began_ms = snapshots_now_ms(all);
-	s->refs = 2;
+	s->refs = 1;
 	loop_timer_init(&s->timer, server->loop, on_timer, s);
 	list_add_tail(&all->sendings, &s->link);
 	snapshot_count_begin(&all->sent, m->to);
-	log_info("Sending a snapshot", LOG_INT("index", m->snapshot.mark.index));
-	j->job = (struct snapshot_job){.run = copy_run, .back = copy_back, .drop = copy_drop};
-	j->sending = s;
-	snapshot_job_start(all, &j->job);
+	/* Not from within the update that asks for it. */
+	loop_timer_start(&s->timer, 0);
 }
 
 void sendings_stop(struct snapshots *all)
