@@ -38,6 +38,8 @@ static int check_form(const Etcdserverpb__TxnRequest *t, size_t max_ops, unsigne
 		if (!t->compare[i]->key.len)
 			return OUTCOME_EMPTY_KEY;
 	}
+	/* What is used up here is missing below. */
+	max_ops -= MAX(MAX(t->n_compare, t->n_success), t->n_failure);
 	int r = check_ops(t->success, t->n_success, max_ops, depth);
 	return r ? r : check_ops(t->failure, t->n_failure, max_ops, depth);
 }

@@ -67,6 +67,8 @@ struct mvcc_range {
 	enum mvcc_order order;
 	enum mvcc_target target;
 	bool keys_only, count_only;
+	bool sort_limited; /* only as many keys as the limit lets through, and one more, are sorted
+	                    */
 	int64_t min_mod, max_mod, min_create, max_create; /* 0: none */
 	int64_t visit_max; /* more keys than this: MVCC_TOO_MANY_KEYS; 0: no limit */
 };

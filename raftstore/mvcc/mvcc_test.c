@@ -218,13 +218,16 @@ static void test_check_txn(void **state)
 	    {"d", OUTCOME_EMPTY_KEY},
 	    {"g", OUTCOME_EMPTY_KEY},
 	    {"x", OUTCOME_KEY_NOT_FOUND},
-	    {"pa pb pc pd pe", OUTCOME_TOO_MANY_OPS},
-	    {"(pa pb pc pd pe|)", OUTCOME_TOO_MANY_OPS},
+	    {"pa pb pc pd pe pf pg", OUTCOME_TOO_MANY_OPS},
+	    {"(pa pb pc pd pe|)", 0},
+	    {"(pa pb pc pd pe pf|)", OUTCOME_TOO_MANY_OPS},
+	    {"pa pb pc (pd pe pf|)", OUTCOME_TOO_MANY_OPS},
+	    {"pa pb pc (pd pe|)", 0},
 	};
 	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
 		struct parser p = {.at = cases[i].txn};
 		arena_init(&p.arena);
-		int got = check_txn(parse_txn(&p), 4);
+		int got = check_txn(parse_txn(&p), 6);
 		if (got != cases[i].want)
 			fail_msg("\"%s\": %s", cases[i].txn, outcome_text(got));
 		arena_deinit(&p.arena);
@@ -238,7 +241,7 @@ static void test_nesting(void **state)
 	Etcdserverpb__TxnRequest *t = arena_new(&p.arena, Etcdserverpb__TxnRequest);
 	etcdserverpb__txn_request__init(t);
 	for (unsigned depth = 0; depth < TXN_DEPTH_MAX + 2; depth++) {
-		assert_int_equal(check_txn(t, 4),
+		assert_int_equal(check_txn(t, 128),
 		                 depth <= TXN_DEPTH_MAX ? 0 : OUTCOME_TOO_MANY_OPS);
 		Etcdserverpb__RequestOp *op = arena_new(&p.arena, Etcdserverpb__RequestOp);
 		etcdserverpb__request_op__init(op);

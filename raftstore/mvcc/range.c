@@ -57,6 +57,9 @@ static int range_item(struct range_run *run, struct record *rec, bool has_value)
 	run->count++;
 	if (q->count_only || (!run->collect && q->limit > 0 && run->emitted >= q->limit))
 		return 0;
+	if (q->sort_limited && q->limit > 0 && !range_is_filtered(q) &&
+	    run->kept.n > (size_t)q->limit)
+		return 0;
 	bool borrowed_key = true;
 	if (run->values && !has_value && !(run->collect && !range_takes(q, rec))) {
 		uint8_t b[REVISION_BYTES];

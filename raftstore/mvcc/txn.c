@@ -17,8 +17,11 @@ void range_of(const Etcdserverpb__RangeRequest *r, struct mvcc_range *ret)
 	    .min_create = r->min_create_revision,
 	    .max_create = r->max_create_revision,
 	};
-	if (ret->target != TARGET_KEY && ret->order == ORDER_NONE)
+	/* etcd cuts before it sorts when no order was asked for. */
+	if (ret->target != TARGET_KEY && ret->order == ORDER_NONE) {
 		ret->order = ORDER_ASCEND;
+		ret->sort_limited = true;
+	}
 }
 
 static bool compare_bytes(struct slice is, struct slice want, int how)

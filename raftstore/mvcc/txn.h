@@ -13,7 +13,8 @@ static inline struct slice pb_slice(ProtobufCBinaryData b)
 int check_range(const Etcdserverpb__RangeRequest *r);
 int check_put(const Etcdserverpb__PutRequest *r);
 int check_delete(const Etcdserverpb__DeleteRangeRequest *r);
-/* Also: at most max_ops operations a list, nesting of at most TXN_DEPTH_MAX, and no key that two
+/* Also: at most max_ops operations a list (and as many less in what is nested as the longest list
+ * has), nesting of at most TXN_DEPTH_MAX, and no key that two
  * operations of one branch change. */
 enum { TXN_DEPTH_MAX = 32 };
 int check_txn(const Etcdserverpb__TxnRequest *r, size_t max_ops);

@@ -138,7 +138,7 @@ static int txn_op(struct applier *ap, const Etcdserverpb__RequestOp *op, struct 
 	default:
 		inner = out_begin(out, 4);
 		r = txn(ap, op->request_txn, path, out);
-		out_inner_header(out, mvcc_now(&ap->mvcc));
+		out_end(out, out_begin(out, 1)); /* the revision stands in the outermost header */
 		break;
 	}
 	out_end(out, inner);

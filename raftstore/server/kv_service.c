@@ -52,7 +52,8 @@ static int read_txn_ops(struct mvcc *m, Etcdserverpb__RequestOp **ops, size_t n,
 		size_t response = out_begin(out, 3);
 		size_t inner = out_begin(out, nested ? 4 : 1);
 		size_t header = out_begin(out, 1);
-		out_number(out, 3, m->revision);
+		if (!nested)
+			out_number(out, 3, m->revision);
 		out_end(out, header);
 		int r = nested ? read_txn(m, ops[i]->request_txn, a, budget, out)
 		               : out_range(out, m, ops[i]->request_range, a, budget);
