@@ -189,6 +189,28 @@ def test_killed_member(c):
     c.check_equal()
 
 
+def test_log_left_behind(c):
+    """The store has taken the snapshot and the log was not reset: as after a crash between."""
+    leader = c.leader()
+    m = [x for x in c.members if x is not leader][0]
+    log, kept = m.folder + '/data/member/log', m.folder + '/kept'
+    m.stop()
+    go_on(c, leader, 30)
+    shutil.copytree(log, kept)
+    installed = m.said('Installed the snapshot of another member')
+    m.launch()
+    wait_for(lambda: m.said('Installed the snapshot of another member') > installed,
+             'a snapshot', PATIENCE)
+    m.stop(signal.SIGKILL)
+    shutil.rmtree(log)
+    os.rename(kept, log)
+    m.launch()
+    wait_for(m.is_ready, f'{m.name} to serve', PATIENCE)
+    assert m.said('The log goes on behind the snapshot that was installed') == 1
+    c.write(leader, 2)
+    c.check_equal()
+
+
 def main():
     if not ETCDCTL or not shutil.which('openssl'):
         sys.exit(77)
@@ -197,7 +219,7 @@ def main():
     c = None
     try:
         c = Cluster(sys.argv[1], folder)
-        for test in (test_stopped_member, test_killed_member):
+        for test in (test_stopped_member, test_killed_member, test_log_left_behind):
             test(c)
             print('ok', test.__name__, flush=True)
     except BaseException:

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "raftstore/server/node.h"
+#include <unistd.h>
 #include "common/base/log.h"
 #include "raftstore/server/asks.h"
 #include "raftstore/server/lessor.h"
@@ -479,6 +480,39 @@ static int open_log(struct node *n, struct raftlog_boot *boot, struct err *err)
 	return r;
 }
 
+/* False: the log does not hold this entry, or the mark at its begin. */
+static bool log_term(const struct raftlog_boot *boot, uint64_t index, uint64_t *ret)
+{
+	uint64_t first = boot->mark.index;
+	if (index < first || index > first + boot->entries.n)
+		return false;
+	*ret = index == first ? boot->mark.term : boot->entries.at[index - first - 1].term;
+	return true;
+}
+
+static void on_boot_reset(void *arg, int result, const struct err *err)
+{
+	if (!result)
+		return;
+	log_error(err, "The log has failed");
+	_exit(1);
+}
+
+/* A crash came after a snapshot was installed, and before the log was reset behind it: what the log
+ * holds is older than the store, or never was committed. */
+static void log_follow_store(struct node *n, struct raftlog_boot *boot)
+{
+	struct store_mark at = store_durable(n->server->store);
+	uint64_t term;
+	if (at.index < boot->mark.index || (log_term(boot, at.index, &term) && term == at.term))
+		return;
+	log_info("The log goes on behind the snapshot that was installed",
+	         LOG_INT("index", at.index));
+	boot->mark = (struct raft_mark){at.index, at.term};
+	raft_entries_clear(&boot->entries);
+	raftlog_reset(n->log, boot->mark, on_boot_reset, n);
+}
+
 static struct node *node_new(struct server *s)
 {
 	struct node *n = calloc(1, sizeof(*n));
@@ -504,6 +538,8 @@ int node_start(struct server *s, const struct members *first, bool join, struct 
 	struct raftlog_boot boot = {0};
 	struct raft_conf applied;
 	int r = open_log(n, &boot, err);
+	if (!r)
+		log_follow_store(n, &boot);
 	bool empty = !boot.mark.index && !boot.entries.n && !store_durable(s->store).index;
 	if (!r && first && !join && empty)
 		r = write_first_entry(n, first, &boot, err);

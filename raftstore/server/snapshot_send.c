@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The leader's side. */
 #include "common/base/log.h"
-#include "common/base/rng.h"
 #include "raftstore/mvcc/record.h"
 #include "raftstore/peer/wire.h"
 #include "raftstore/server/asks.h"
@@ -238,8 +237,7 @@ static void copy_back(struct snapshot_job *job)
 		sending_end(s, false);
 	} else if (!s->ended) {
 		static const struct chunks_options o = {.chunk_bytes = SNAPSHOT_CHUNK_BYTES};
-		uint64_t id;
-		rng_system(&id, sizeof(id));
+		uint64_t id = server_random(s->all->server);
 		s->message = j->message;
 		s->copy = TAKE(j->copy);
 		chunks_send_init(&s->chunks, &o, id ? id : 1, store_copy_bytes(s->copy),
