@@ -98,7 +98,8 @@ class Phase:
             f.seek(0, os.SEEK_END)
             before = client.range(b'none')[0]
             self.text = subprocess.run(
-                [load, f'127.0.0.1:{server.port}', 'put', str(in_flight), str(SECONDS)], check=True,
+                [load, f'127.0.0.1:{server.port}', 'op=put', f'clients={in_flight}',
+                 f'seconds={SECONDS}'], check=True,
                 capture_output=True, text=True, timeout=SECONDS + DEADLINE_S).stdout.strip()
             self.puts = client.range(b'none')[0] - before
             self.count, self.failed = finished(f)
