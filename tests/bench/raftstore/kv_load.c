@@ -4,6 +4,7 @@
  *
  *   op=put      one of `keys` keys gets `bytes` bytes
  *   op=get      reads one key; op=range: 100 of them; serializable=1: without asking the leader
+ *   op=count    counts all keys
  *   op=txn      as Kubernetes updates: if the key's revision is the known one then put else get;
  *               each client has a key of its own
  *   op=fill     writes all `keys` keys once, 100 a transaction
@@ -18,9 +19,10 @@
 
 enum { VALUE_BYTES_MAX = 1 << 16, RANGE_KEYS = 100, FILL_KEYS = 100, SAMPLES_MAX = 4 << 20 };
 #define PREFIX "/load/"
+#define PREFIX_END "/load0"
 
-enum op { PUT, GET, RANGE, TXN, FILL, WATCH, OPS };
-static const char *const op_names[OPS] = {"put", "get", "range", "txn", "fill", "watch"};
+enum op { PUT, GET, RANGE, COUNT, TXN, FILL, WATCH, OPS };
+static const char *const op_names[OPS] = {"put", "get", "range", "count", "txn", "fill", "watch"};
 
 struct options {
 	uint64_t clients, seconds, count, bytes, keys, serializable, watchers, streams;
@@ -83,6 +85,11 @@ static void pack_range(struct load *l, uint64_t at)
 	q.serializable = l->o.serializable != 0;
 	if (l->o.op == RANGE)
 		q.range_end = key_of(&end, at + RANGE_KEYS);
+	if (l->o.op == COUNT) {
+		q.key = (ProtobufCBinaryData){sizeof(PREFIX) - 1, (uint8_t *)PREFIX};
+		q.range_end = (ProtobufCBinaryData){sizeof(PREFIX_END) - 1, (uint8_t *)PREFIX_END};
+		q.count_only = true;
+	}
 	pack(l, &q.base);
 }
 
@@ -138,6 +145,7 @@ static const char *pack_call(struct client *c)
 	switch (l->o.op) {
 	case GET:
 	case RANGE:
+	case COUNT:
 		pack_range(l, at);
 		return "/etcdserverpb.KV/Range";
 	case TXN:
@@ -280,7 +288,7 @@ static void watch(struct load *l)
 {
 	Etcdserverpb__WatchCreateRequest create = ETCDSERVERPB__WATCH_CREATE_REQUEST__INIT;
 	create.key = (ProtobufCBinaryData){sizeof(PREFIX) - 1, (uint8_t *)PREFIX};
-	create.range_end = (ProtobufCBinaryData){sizeof("/load0") - 1, (uint8_t *)"/load0"};
+	create.range_end = (ProtobufCBinaryData){sizeof(PREFIX_END) - 1, (uint8_t *)PREFIX_END};
 	Etcdserverpb__WatchRequest q = ETCDSERVERPB__WATCH_REQUEST__INIT;
 	q.request_union_case = ETCDSERVERPB__WATCH_REQUEST__REQUEST_UNION_CREATE_REQUEST;
 	q.create_request = &create;
