@@ -21,6 +21,7 @@ struct change {
 	enum change_state {
 		CHANGE_WAITS,  /* for a leader, or for the change before it */
 		CHANGE_ASKED,  /* of the leader */
+		CHANGE_UNSURE, /* whether the leader has heard it; the members will tell */
 		CHANGE_BEGUN,  /* in this leader's log */
 		CHANGE_BEHIND, /* done; applied here when the index is */
 	} state;
@@ -278,10 +279,13 @@ static void on_asked(void *arg, int result, struct slice answer)
 	    result == -ERR_TOO_MANY_REQUESTS) {
 		c->state = CHANGE_WAITS;
 		node_retry(n, NODE_RETRY_MS);
-	} else if (result) {
-		change_end(c, result == -ERR_CANCELLED ? OUTCOME_STOPPED
-		              : result > 0             ? result
-		                                       : OUTCOME_TIMEOUT_CONNECTION_LOST);
+	} else if (result == -ERR_CANCELLED) {
+		change_end(c, OUTCOME_STOPPED);
+	} else if (result > 0) {
+		change_end(c, result);
+	} else if (result < 0) {
+		c->state = CHANGE_UNSURE;
+		node_retry(n, 0);
 	} else {
 		c->index = answer.len == 8 ? get_be64(answer.data) : 0;
 		c->state = CHANGE_BEHIND;
@@ -301,10 +305,21 @@ static void ask_leader(struct change *c)
 
 /* --- in and out --- */
 
+static bool has_happened(const struct change *c)
+{
+	const struct members *m = &c->node->applied_members;
+	const member *now = members_find(m, c->member->id);
+	if (c->op == MEMBER_REMOVE)
+		return members_is_removed(m, c->member->id);
+	return now && (c->op == MEMBER_ADD || !now->islearner);
+}
+
 static void advance(struct change *c)
 {
 	struct node *n = c->node;
 	if (c->state == CHANGE_BEHIND && n->server->applied >= c->index)
+		change_end(c, 0);
+	else if (c->state == CHANGE_UNSURE && has_happened(c))
 		change_end(c, 0);
 	else if (c->state != CHANGE_WAITS)
 		return;
@@ -330,7 +345,9 @@ void changes_sweep(struct node *n)
 		struct change *c = n->changes.at[i];
 		bool owned = c->state == CHANGE_ASKED || c->state == CHANGE_BEGUN;
 		if (!owned && now_ms - c->started_ms > n->timeout_ms)
-			change_end(c, c->state == CHANGE_BEHIND ? 0 : OUTCOME_TIMEOUT);
+			change_end(c, c->state == CHANGE_BEHIND   ? 0
+			              : c->state == CHANGE_UNSURE ? OUTCOME_TIMEOUT_CONNECTION_LOST
+			                                          : OUTCOME_TIMEOUT);
 	}
 	changes_retry(n);
 }

@@ -164,6 +164,8 @@ static void on_range(struct rpc_call *call, struct slice message, void *arg)
 	int r = rc->range ? check_range(rc->range) : OUTCOME_BAD_MESSAGE;
 	if (!r)
 		r = auth_identify(s, call, &rc->arena, &rc->who);
+	if (!r && s->learner && !rc->range->serializable)
+		r = OUTCOME_NOT_FOR_LEARNER;
 	if (r)
 		read_answer(rc, r, NULL);
 	else if (rc->range->serializable)

@@ -8,6 +8,8 @@
 #include "raftstore/server/snapshot.h"
 #include "raftstore/server/storage.h"
 
+enum { MOVE_LOOK_MS = 5 };
+
 static const char *alarm_name(unsigned alarm)
 {
 	switch (alarm) {
@@ -79,6 +81,7 @@ static void on_status(struct rpc_call *call, struct slice message, void *arg)
 	if (!s->leader)
 		out_bytes(&b, 8, slice_str(outcome_text(OUTCOME_NO_LEADER)));
 	out_number(&b, 9, (int64_t)sizes.used_bytes);
+	out_bool(&b, 10, s->learner);
 	out_bytes(&b, 11, SLICE_LIT(RAFTSTORE_ETCD_VERSION));
 	out_number(&b, 12, (int64_t)s->options->quota);
 	answer(call, r, &b);
@@ -193,12 +196,50 @@ static void on_defragment(struct rpc_call *call, struct slice message, void *arg
 		storage_defragment(s->storage, call);
 }
 
+/* --- moving the leader --- */
+
+struct move {
+	struct server *server;
+	struct rpc_call *call;
+	uint64_t to, until_ms;
+	struct loop_timer timer;
+};
+
+static void on_move_timer(void *arg)
+{
+	struct move *v = arg;
+	struct server *s = v->server;
+	_cleanup_buf_ struct buf b = BUF_INIT;
+	bool late = loop_now_ms(s->loop) >= v->until_ms || s->stopping;
+	if (s->leader != v->to && !late) {
+		loop_timer_start(&v->timer, MOVE_LOOK_MS);
+		return;
+	}
+	out_header(&b, s, s->revision);
+	answer(v->call, s->leader == v->to ? 0 : OUTCOME_TIMEOUT_LEADER_TRANSFER, &b);
+	free(v);
+}
+
 static void on_move_leader(struct rpc_call *call, struct slice message, void *arg)
 {
 	struct server *s = arg;
 	if (auth_refuses(s, call, AUTH_ADMIN))
 		return;
-	call_fail(call, node_is_leader(s->node) ? OUTCOME_BAD_TRANSFEREE : OUTCOME_NOT_LEADER);
+	_cleanup_arena_ struct arena arena;
+	arena_init(&arena);
+	const Etcdserverpb__MoveLeaderRequest *q = (const void *)message_decode(
+	    &etcdserverpb__move_leader_request__descriptor, message, &arena);
+	int outcome = q ? node_transfer(s->node, q->targetid) : OUTCOME_BAD_MESSAGE;
+	if (outcome) {
+		call_fail(call, outcome);
+		return;
+	}
+	struct move *v = calloc(1, sizeof(*v));
+	if (!v)
+		abort();
+	*v = (struct move){s, call, q->targetid, loop_now_ms(s->loop) + server_timeout_ms(s), {0}};
+	loop_timer_init(&v->timer, s->loop, on_move_timer, v);
+	loop_timer_start(&v->timer, 0);
 }
 
 void maintenance_service_add(struct server *s)
@@ -209,7 +250,7 @@ void maintenance_service_add(struct server *s)
 	    {"/etcdserverpb.Maintenance/Hash", RPC_UNARY, on_hash, s, NULL},
 	    {"/etcdserverpb.Maintenance/HashKV", RPC_UNARY, on_hash_kv, s, NULL},
 	    {"/etcdserverpb.Maintenance/Defragment", RPC_UNARY, on_defragment, s, NULL},
-	    {"/etcdserverpb.Maintenance/MoveLeader", RPC_UNARY, on_move_leader, s, NULL},
+	    {"/etcdserverpb.Maintenance/MoveLeader", RPC_UNARY, on_move_leader, s, s->loop},
 	    {"/etcdserverpb.Maintenance/Snapshot", RPC_STREAM, on_snapshot, s, NULL},
 	};
 	for (size_t i = 0; i < ARRAY_LEN(methods); i++)

@@ -311,7 +311,7 @@ bool peer_url_valid(const char *url)
 	    (*at != '[' && memchr(at, ':', (size_t)(colon - at))))
 		return false;
 	size_t digits = strspn(colon + 1, "0123456789");
-	return digits && digits <= 5 && !colon[1 + digits] && atoi(colon + 1) <= 65535;
+	return digits && digits <= 5 && !colon[1 + digits] && strtoul(colon + 1, NULL, 10) <= 65535;
 }
 
 /* --- answers --- */

@@ -38,6 +38,11 @@ struct link_state {
 	uint64_t id, since_ms; /* 0: they are not */
 };
 
+/* A member that was removed a moment ago. */
+struct departed {
+	uint64_t id, until_ms;
+};
+
 struct change;
 struct read_group;
 
@@ -75,6 +80,7 @@ struct node {
 	struct members applied_members;
 	struct members fresh; /* heard of, not applied yet */
 	VEC(struct link_state) links;
+	VEC(struct departed) departed;
 	VEC(struct change *) changes;
 	bool publishing;
 	loop_fn handed_over;

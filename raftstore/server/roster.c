@@ -6,6 +6,8 @@
 
 /* Members: where they are, since when they are heard of, and what the others know of this one. */
 
+enum { DEPARTED_MS = 2000 };
+
 /* --- addresses --- */
 
 static const Etcdserverpb__Member *find(const struct node *n, uint64_t id)
@@ -34,6 +36,11 @@ static void connect_members(struct node *n)
 	_cleanup_arena_ struct arena a;
 	arena_init(&a);
 	struct raft_ids ids = raft_conf_members(&n->conf);
+	/* Who is to be removed takes part until that is applied, and is told so for a moment. */
+	VEC_FOREACH (&n->applied_members.list, m)
+		raft_ids_add(&ids, (*m)->id);
+	VEC_FOREACH (&n->departed, d)
+		raft_ids_add(&ids, d->id);
 	for (unsigned i = 0; i < ids.n; i++)
 		add_address(n, ids.at[i], &a, list, &count);
 	/* Who joins knows no configuration, but was told who is there. */
@@ -41,8 +48,13 @@ static void connect_members(struct node *n)
 		VEC_FOREACH (&n->fresh.list, m)
 			add_address(n, (*m)->id, &a, list, &count);
 	peers_set(n->server->peers, list, count);
-	peers_set_removed(n->server->peers, n->applied_members.removed.at,
-	                  n->applied_members.removed.n);
+	VEC(uint64_t) removed = {0};
+	VEC_FOREACH (&n->applied_members.removed, id) {
+		if (!raft_ids_has(&ids, *id))
+			*vec_push(&removed) = *id;
+	}
+	peers_set_removed(n->server->peers, removed.at, removed.n);
+	vec_deinit(&removed);
 }
 
 void roster_conf(struct node *n, const struct raft_conf *conf)
@@ -95,7 +107,7 @@ static int read_store(struct node *n, struct raft_conf *ret)
 static void take_facts(struct node *n)
 {
 	struct server *s = n->server;
-	const Etcdserverpb__Member *self = members_find(&n->applied_members, s->member_id);
+	const Etcdserverpb__Member *self = find(n, s->member_id);
 	s->learner = self && self->islearner;
 	if (members_is_removed(&n->applied_members, s->member_id))
 		server_removed(s);
@@ -116,13 +128,40 @@ int roster_boot(struct node *n, const struct raft_entries *log, struct raft_conf
 	return 0;
 }
 
+/* Of the members before: they may still wait for an answer, and for the news. */
+static void note_departed(struct node *n, struct members *before)
+{
+	VEC_FOREACH (&before->list, m) {
+		if (members_find(&n->applied_members, (*m)->id))
+			continue;
+		*vec_push(&n->departed) =
+		    (struct departed){(*m)->id, loop_now_ms(n->loop) + DEPARTED_MS};
+		members_put(&n->fresh, *m);
+	}
+}
+
+static void forget_departed(struct node *n)
+{
+	size_t kept = 0, before = n->departed.n;
+	uint64_t now_ms = loop_now_ms(n->loop);
+	VEC_FOREACH (&n->departed, d) {
+		if (d->until_ms > now_ms)
+			n->departed.at[kept++] = *d;
+	}
+	n->departed.n = kept;
+	if (kept < before)
+		connect_members(n);
+}
+
 void roster_reload(struct node *n)
 {
 	struct raft_conf applied;
-	if (read_store(n, &applied)) {
+	struct members before = n->applied_members;
+	members_init(&n->applied_members);
+	if (read_store(n, &applied))
 		log_error(NULL, "Could not read the members");
-		return;
-	}
+	note_departed(n, &before);
+	members_deinit(&before);
 	take_facts(n);
 	connect_members(n);
 	node_retry(n, 0);
@@ -233,6 +272,7 @@ void roster_retry(struct node *n)
 
 void roster_sweep(struct node *n)
 {
+	forget_departed(n);
 	publish(n);
 	changes_sweep(n);
 }
@@ -306,5 +346,6 @@ void roster_deinit(struct node *n)
 	members_deinit(&n->applied_members);
 	members_deinit(&n->fresh);
 	vec_deinit(&n->links);
+	vec_deinit(&n->departed);
 	vec_deinit(&n->changes);
 }
