@@ -79,9 +79,7 @@ int auth_start(struct server *s, struct err *err)
 		abort();
 	s->auth = a;
 	pthread_mutex_init(&a->lock, NULL);
-	uint64_t seed;
-	rng_system(&seed, sizeof(seed));
-	tokens_init(&a->tokens, (uint64_t)s->options->auth_token_ttl_s * 1000, seed);
+	tokens_init(&a->tokens, (uint64_t)s->options->auth_token_ttl_s * 1000, server_random(s));
 	const char *kind = s->options->auth_token;
 	if (!strncmp(kind, "jwt,", 4)) {
 		int r = jwt_keys_load(kind + 4, &a->jwt, err);

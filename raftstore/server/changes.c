@@ -140,9 +140,12 @@ static int check_promote(const struct node *n, uint64_t id)
 		return OUTCOME_MEMBER_NOT_FOUND;
 	if (!m->islearner)
 		return OUTCOME_MEMBER_NOT_LEARNER;
+	/* Who never came has caught up with nothing. */
+	if (!started(m))
+		return OUTCOME_MEMBER_LEARNER_NOT_READY;
 	if (!n->server->options->strict_reconfig_check)
 		return 0;
-	return check_quorum_of(n_started + started(m), voters + 1);
+	return check_quorum_of(n_started + 1, voters + 1);
 }
 
 static int check(const struct node *n, const struct change *c)

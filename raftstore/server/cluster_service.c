@@ -153,8 +153,11 @@ static void on_update(struct rpc_call *rpc, struct slice message, void *arg)
 	q->message =
 	    message_decode(&etcdserverpb__member_update_request__descriptor, message, &q->arena);
 	const Etcdserverpb__MemberUpdateRequest *m = (const void *)q->message;
-	if (!m || !urls_valid(m->peerurls, m->n_peerurls)) {
-		request_fail(q, m ? OUTCOME_MEMBER_BAD_URLS : OUTCOME_BAD_MESSAGE);
+	int r = !m                                        ? OUTCOME_BAD_MESSAGE
+	        : !urls_valid(m->peerurls, m->n_peerurls) ? OUTCOME_MEMBER_BAD_URLS
+	                                                  : request_identify(s, q);
+	if (r) {
+		request_fail(q, r);
 		return;
 	}
 	request_pack_command(q);

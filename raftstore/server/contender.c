@@ -1,5 +1,4 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "common/base/rng.h"
 #include "raftstore/mvcc/txn.h"
 #include "raftstore/server/contend.h"
 #include "raftstore/server/node.h"
@@ -302,8 +301,7 @@ static void grant_lease(struct contender *c)
 {
 	Etcdserverpb__LeaseGrantRequest q = ETCDSERVERPB__LEASE_GRANT_REQUEST__INIT;
 	do {
-		rng_system(&c->lease, sizeof(c->lease));
-		c->lease &= INT64_MAX;
+		c->lease = (int64_t)(server_random(c->server) & INT64_MAX);
 	} while (!c->lease);
 	c->own_lease = true;
 	q.id = c->lease;

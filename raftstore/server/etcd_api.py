@@ -80,6 +80,11 @@ class Server:
         return f'127.0.0.1:{self.port}'
 
     def start(self):
+        self.launch()
+        self.wait_listening()
+        return self
+
+    def launch(self):
         scheme = 'https' if self.tls else 'http'
         url, peer = f'{scheme}://{self.endpoint}', f'http://127.0.0.1:{self.peer_port}'
         args = [self.program, '--name', 'one', '--data-dir', os.path.join(self.folder, 'data'),
@@ -91,8 +96,9 @@ class Server:
                      '--trusted-ca-file', f'{self.tls}/ca.pem', '--client-cert-auth']
         with open(self.log, 'a') as log:
             self.process = subprocess.Popen(args, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+
+    def wait_listening(self):
         wait_for(self.listens, 'the server to listen')
-        return self
 
     def listens(self):
         assert self.process.poll() is None, open(self.log).read()

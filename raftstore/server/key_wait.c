@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "raftstore/server/key_wait.h"
 #include <pthread.h>
-#include "common/base/rng.h"
 
 struct key_waits {
 	struct server *server;
@@ -21,9 +20,7 @@ void key_waits_start(struct server *s)
 	s->key_waits = k;
 	k->server = s;
 	pthread_mutex_init(&k->lock, NULL);
-	uint64_t seed;
-	rng_system(&seed, sizeof(seed));
-	watch_index_init(&k->index, seed);
+	watch_index_init(&k->index, server_random(s));
 }
 
 void key_waits_stop(struct server *s)

@@ -432,6 +432,7 @@ static int install_run(struct storage *st, struct raft_mark mark)
 	st->compacting = true; /* what the sender has not finished */
 	s->applied = mark.index;
 	watch_hub_replaced(s->hub, s->revision);
+	key_waits_wake_all(s);
 	log_info("Installed the snapshot of another member", LOG_INT("index", mark.index),
 	         LOG_INT("revision", s->revision));
 	return 0;
