@@ -372,13 +372,22 @@ static int apply_kind(struct applier *ap, enum command_kind kind, const Protobuf
 	}
 }
 
+/* With the alarm all members refuse the same commands. */
+static bool refused_corrupt(const struct applier *ap, enum command_kind kind)
+{
+	return ap->alarms & 1u << ETCDSERVERPB__ALARM_TYPE__CORRUPT &&
+	       (kind == COMMAND_PUT || kind == COMMAND_DELETE || kind == COMMAND_TXN ||
+	        kind == COMMAND_COMPACT || kind == COMMAND_LEASE_GRANT ||
+	        kind == COMMAND_LEASE_REVOKE);
+}
+
 int apply(struct applier *ap, enum command_kind kind, const struct identity *who,
           const ProtobufCMessage *m, struct buf *out)
 {
 	mvcc_begin(&ap->mvcc);
 	int r = auth_check_command(ap, kind, who, m);
 	if (!r)
-		r = apply_kind(ap, kind, m, out);
+		r = refused_corrupt(ap, kind) ? OUTCOME_CORRUPT : apply_kind(ap, kind, m, out);
 	out_header(out, ap->server, mvcc_end(&ap->mvcc));
 	arena_reset(&ap->arena);
 	return r;

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "raftstore/server/asks.h"
 #include "common/base/log.h"
+#include "raftstore/server/corruption.h"
 #include "raftstore/server/lessor.h"
 #include "raftstore/server/node_internal.h"
 #include "raftstore/server/snapshots.h"
@@ -81,6 +82,9 @@ void node_asked(void *arg, uint64_t from, uint32_t kind, struct slice body, stru
 		return;
 	case ASK_SNAPSHOT:
 		snapshots_chunk(s, from, body, a);
+		return;
+	case ASK_HASH_KV:
+		corruption_asked(s, (int64_t)first, a);
 		return;
 	default:
 		answer_outcome(a, OUTCOME_BAD_MESSAGE);

@@ -22,6 +22,9 @@ enum ask_kind {
 	ASK_MEMBER_CHANGE,
 	/* A chunk of a snapshot: snapshots.h. */
 	ASK_SNAPSHOT,
+	/* Body: a revision; 0: the present one. Answer: hash, revision, compacted and present
+	 * revision (corruption.h). */
+	ASK_HASH_KV,
 };
 
 /* peers_handler.ask */

@@ -165,7 +165,7 @@ static void hash_start(struct server *s, struct rpc_call *call, int64_t revision
 	if (!hc)
 		abort();
 	*hc = (struct hash_call){s, call, revision, is_kv};
-	worker_post(&s->read_worker, hash_slowly, hc);
+	worker_post(&s->copy_worker, hash_slowly, hc);
 }
 
 static void on_hash(struct rpc_call *call, struct slice message, void *arg)

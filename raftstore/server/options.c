@@ -23,6 +23,7 @@ struct flag_group *server_flags(struct server_options *o, size_t *ret_n)
 	    .snapshot_count = 10000,
 	    .heartbeat_ms = 100,
 	    .election_ms = 1000,
+	    .compact_hash_check_ms = 60000,
 	    .progress_notify_ms = 600000,
 	    .auth_token = "simple",
 	    .auth_token_ttl_s = 300,
@@ -103,6 +104,16 @@ struct flag_group *server_flags(struct server_options *o, size_t *ret_n)
 	    FLAG_INT("max-learners", &o->max_learners, "How many members may be learners."),
 	    FLAG_INT("experimental-max-learners", &o->max_learners_old,
 	             "The same under its old name."),
+	    FLAG_BOOL("experimental-initial-corrupt-check", &o->initial_corrupt_check,
+	              "Compare the data with the other members' before serving."),
+	    FLAG_DURATION("experimental-corrupt-check-time", &o->corrupt_check_ms,
+	                  "How often the leader compares all members' data; 0: never."),
+	    FLAG_DURATION("corrupt-check-time", &o->corrupt_check_ms, "The same."),
+	    FLAG_BOOL("experimental-compact-hash-check-enabled", &o->compact_hash_check,
+	              "Let the leader compare all members' data as compacted."),
+	    FLAG_DURATION("experimental-compact-hash-check-time", &o->compact_hash_check_ms,
+	                  "How often it looks whether something was compacted."),
+	    FLAG_DURATION("compact-hash-check-time", &o->compact_hash_check_ms, "The same."),
 	    FLAG_NO_EFFECT("experimental-enable-lease-checkpoint"),
 	    FLAG_NO_EFFECT("experimental-enable-lease-checkpoint-persist"),
 	    FLAG_NO_EFFECT("initial-election-tick-advance"),
@@ -126,7 +137,6 @@ struct flag_group *server_flags(struct server_options *o, size_t *ret_n)
 	    FLAG_NO_EFFECT("backend-batch-interval"),
 	    FLAG_NO_EFFECT("backend-batch-limit"),
 	    FLAG_NO_EFFECT("backend-bbolt-freelist-type"),
-	    FLAG_NO_EFFECT("experimental-initial-corrupt-check"),
 	    FLAG_NO_EFFECT("feature-gates"),
 	    FLAG_NO_EFFECT("socket-reuse-port"),
 	    FLAG_NO_EFFECT("socket-reuse-address"),
@@ -310,6 +320,9 @@ int server_options_finish(struct server_options *o, struct arena *a, struct err 
 		o->quota = max;
 	if (o->max_request_bytes <= 0 || o->max_request_bytes > 32 << 20)
 		return err_set(err, ERR_INVALID, "--max-request-bytes must be in (0, 32 MiB]");
+	if (o->corrupt_check_ms < 0 || o->compact_hash_check_ms <= 0)
+		return err_set(err, ERR_INVALID,
+		               "the times of corruption checks must not be negative");
 	if (o->max_txn_ops <= 0 || o->heartbeat_ms <= 0 || o->election_ms < 5 * o->heartbeat_ms)
 		return err_set(err, ERR_INVALID,
 		               "--election-timeout[%lldms] should be at least as 5 times as "

@@ -15,6 +15,8 @@ struct server_options {
 	int64_t heartbeat_ms, election_ms, progress_notify_ms, progress_notify_old_ms;
 	const char *auth_token;
 	int64_t auth_token_ttl_s, bcrypt_cost;
+	int64_t corrupt_check_ms, compact_hash_check_ms;
+	bool initial_corrupt_check, compact_hash_check;
 	const char *auto_compaction_mode, *auto_compaction_retention;
 	const char *log_level, *logger, *log_format;
 	bool unsafe_no_fsync;

@@ -7,11 +7,13 @@
 #include <unistd.h>
 #include "common/base/log.h"
 #include "common/base/rng.h"
+#include "proto/etcd_rpc.pb-c.h"
 #include "raftstore/peer/peers.h"
 #include "raftstore/server/apply.h"
 #include "raftstore/server/auth.h"
 #include "raftstore/server/bootstrap.h"
 #include "raftstore/server/compactor.h"
+#include "raftstore/server/corruption.h"
 #include "raftstore/server/front.h"
 #include "raftstore/server/key_wait.h"
 #include "raftstore/server/lessor.h"
@@ -151,7 +153,7 @@ static int open_store(struct server *s, struct err *err)
 struct service {
 	struct server *server;
 	struct rpc_method method;
-	bool of_learners;
+	bool of_learners, corruptible;
 };
 
 static const char *const learner_methods[] = {
@@ -159,6 +161,23 @@ static const char *const learner_methods[] = {
     "/etcdserverpb.Maintenance/Status",
     "/etcdserverpb.Maintenance/Snapshot",
 };
+
+/* What touches keys and leases: refused while the members' tables are known to differ. */
+static const char *const corruptible_methods[] = {
+    "/etcdserverpb.KV/Range",       "/etcdserverpb.KV/Put",
+    "/etcdserverpb.KV/DeleteRange", "/etcdserverpb.KV/Txn",
+    "/etcdserverpb.KV/Compact",     "/etcdserverpb.Lease/LeaseGrant",
+    "/etcdserverpb.Lease/LeaseRevoke",
+};
+
+static bool is_one_of(const char *name, const char *const *list, size_t n)
+{
+	for (size_t i = 0; i < n; i++) {
+		if (!strcmp(name, list[i]))
+			return true;
+	}
+	return false;
+}
 
 static void on_call(struct rpc_call *call, struct slice message, void *arg)
 {
@@ -168,6 +187,8 @@ static void on_call(struct rpc_call *call, struct slice message, void *arg)
 		call_fail(call, OUTCOME_NOT_FOR_LEARNER);
 	else if (!s->leader && slice_eq_str(rpc_call_metadata(call, "hasleader"), "true"))
 		call_fail(call, OUTCOME_NO_LEADER);
+	else if (v->corruptible && s->alarms & 1u << ETCDSERVERPB__ALARM_TYPE__CORRUPT)
+		call_fail(call, OUTCOME_CORRUPT);
 	else
 		v->method.on_call(call, message, v->method.arg);
 }
@@ -176,8 +197,8 @@ void service_add(struct server *s, const struct rpc_method *m)
 {
 	struct service *v = arena_new(&s->daemon->arena, struct service);
 	*v = (struct service){.server = s, .method = *m};
-	for (size_t i = 0; i < ARRAY_LEN(learner_methods); i++)
-		v->of_learners |= !strcmp(m->name, learner_methods[i]);
+	v->of_learners = is_one_of(m->name, learner_methods, ARRAY_LEN(learner_methods));
+	v->corruptible = is_one_of(m->name, corruptible_methods, ARRAY_LEN(corruptible_methods));
 	struct rpc_method outer = *m;
 	outer.on_call = on_call;
 	outer.arg = v;
@@ -202,7 +223,7 @@ static void make_rpc(struct server *s)
 
 void server_serve(struct server *s)
 {
-	if (s->serving || s->stopping)
+	if (s->serving || s->stopping || corruption_holds(s))
 		return;
 	s->serving = true;
 	rpc_server_start(s->rpc);
@@ -246,6 +267,8 @@ static int boot(struct server *s, const struct members *first, bool join, struct
 		r = storage_start(s, err); /* it tells the node what it does */
 	if (!r)
 		compactor_start(s);
+	if (!r)
+		corruption_start(s);
 	return r;
 }
 
@@ -273,7 +296,8 @@ int server_start(struct server *s, struct daemon *d, const struct server_options
 		rng_system(&s->seed, sizeof(s->seed));
 	loop_timer_init(&s->leave, s->loop, on_leave, s);
 	loop_timer_init(&s->grace, s->loop, on_grace, s);
-	if (worker_start(&s->sync_worker, "sync") || worker_start(&s->read_worker, "read"))
+	if (worker_start(&s->sync_worker, "sync") || worker_start(&s->read_worker, "read") ||
+	    worker_start(&s->copy_worker, "copy"))
 		return err_set(err, ERR_INTERNAL, "cannot start a thread");
 	int r = make_dirs(s, err);
 	if (!r)
@@ -344,6 +368,8 @@ void server_deinit(struct server *s)
 	storage_stop(s);
 	worker_stop(&s->sync_worker);
 	worker_stop(&s->read_worker);
+	worker_stop(&s->copy_worker);
+	corruption_stop(s);
 	if (s->snapshots)
 		snapshots_free(s);
 	node_free(s);

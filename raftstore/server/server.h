@@ -8,7 +8,8 @@
  *   storage worker  applies commands, answers them, publishes their events (storage.h)
  *   sync worker     checkpoints
  *   watch worker    brings watchers up to date from history (watch_hub.h)
- *   read worker     ranges that are too long for the queue's thread, snapshots */
+ *   read worker     ranges that are too long for the queue's thread
+ *   copy worker     what looks at everything: snapshots for clients, hashes */
 #include <stdatomic.h>
 #include "common/daemon/daemon.h"
 #include "raftstore/mvcc/mvcc.h"
@@ -21,6 +22,7 @@ struct storage;
 struct watch_hub;
 struct lessor;
 struct compactor;
+struct corruption;
 struct front;
 struct stats;
 struct auth;
@@ -42,6 +44,7 @@ struct server {
 	struct watch_hub *hub;
 	struct lessor *lessor;
 	struct compactor *compactor; /* NULL: off */
+	struct corruption *corruption;
 	struct front *front;
 	struct stats *stats;
 	struct auth *auth;
@@ -50,7 +53,7 @@ struct server {
 	struct peers *peers;
 	struct snapshots *snapshots;
 	struct bootstrap *bootstrap; /* NULL: done */
-	struct worker sync_worker, read_worker;
+	struct worker sync_worker, read_worker, copy_worker;
 	struct rpc_server *rpc;
 	uint64_t cluster_id, member_id;
 	uint64_t seed; /* of all chance in here; 0: server_start draws one */

@@ -131,7 +131,7 @@ static void on_message(struct rpc_call *call, struct slice message, void *data)
 	sn->refs += start;
 	pthread_mutex_unlock(&sn->lock);
 	if (start)
-		worker_post(&sn->server->read_worker, snapshot_make, sn);
+		worker_post(&sn->server->copy_worker, snapshot_make, sn);
 }
 
 static void on_writable(struct rpc_call *call, void *data)
