@@ -229,8 +229,9 @@ class Members:
             p.kill()
         if kind is not None:
             self.print_logs()
-        for m in self.members:
-            run('ip', 'netns', 'del', m.name, code=None)
+        for name in os.listdir('/run/netns'):
+            run('ip', 'link', 'del', name, code=None)  # at once; with its namespace it goes later
+            run('ip', 'netns', 'del', name, code=None)
         run('ip', 'link', 'del', 'fabric', code=None)
         for path in self.mounts:
             run('umount', '-l', path, code=None)
