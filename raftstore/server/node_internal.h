@@ -19,7 +19,7 @@
 
 typedef VEC(struct request *) request_list;
 
-enum { NODE_RETRY_MS = 50, NODE_SWEEP_MS = 500 };
+enum { NODE_RETRY_MS = 50, NODE_SWEEP_MS = 500, RELIEVE_AGAIN_MS = 10000 };
 
 struct node_read_call {
 	void (*fn)(void *arg, int outcome);
@@ -58,7 +58,7 @@ struct node {
 	atomic_bool leader;
 	atomic_bool readable; /* has applied what was in the log when it became the leader */
 	uint64_t readable_at;
-	bool catching_up; /* waits until it may serve clients */
+	bool catching_up;    /* waits until it may serve clients */
 	uint64_t elected_ms; /* when a leader was last found */
 	uint32_t timeout_ms; /* of requests */
 	VEC(struct unsent) unsent;
@@ -86,6 +86,8 @@ struct node {
 	loop_fn handed_over;
 	void *handed_over_arg;
 	struct loop_timer hand_over;
+	uint64_t relieved_ms; /* when the leadership was given up for want of space */
+	uint64_t relieve_to;  /* to whom, with the next retry */
 
 	uint64_t durable;
 
@@ -145,6 +147,8 @@ void roster_retry(struct node *n);
 void roster_sweep(struct node *n);
 void roster_stop(struct node *n);
 void roster_deinit(struct node *n);
+/* A leader without space gives its leadership to another voter, soon; false: it cannot. */
+bool roster_relieve(struct node *n);
 void roster_link(struct node *n, uint64_t id, bool up);
 /* Is there a stream to a member, for that long? */
 bool roster_linked(const struct node *n, uint64_t id, uint64_t for_ms);

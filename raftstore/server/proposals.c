@@ -97,7 +97,9 @@ static bool full(const struct node *n)
 static int step_proposals(struct node *n, struct blob *const *data, size_t count)
 {
 	struct raft_event e = {.type = RAFT_PROPOSE, .propose = {data, count}};
-	return full(n) ? OUTCOME_NO_SPACE : node_step(n, &e);
+	if (full(n))
+		return roster_relieve(n) ? -ERR_UNAVAILABLE : OUTCOME_NO_SPACE;
+	return node_step(n, &e);
 }
 
 static void propose_here(struct node *n, request_list *list)

@@ -201,6 +201,8 @@ bool roster_linked(const struct node *n, uint64_t id, uint64_t for_ms)
 	return l && l->since_ms && loop_now_ms(n->loop) - l->since_ms >= for_ms;
 }
 
+static void relieve(struct node *n);
+
 /* --- publishing --- */
 
 /* The others learn this member's name and client URLs by way of the log. */
@@ -266,6 +268,7 @@ void roster_status(struct node *n)
 
 void roster_retry(struct node *n)
 {
+	relieve(n);
 	publish(n);
 	changes_retry(n);
 }
@@ -305,6 +308,29 @@ static uint64_t best_voter(const struct node *n)
 		}
 	}
 	return best;
+}
+
+bool roster_relieve(struct node *n)
+{
+	uint64_t now_ms = loop_now_ms(n->loop);
+	uint64_t since_ms = n->relieved_ms ? now_ms - n->relieved_ms : UINT64_MAX;
+	/* Where no member has space they would hand it around. */
+	if (since_ms < RELIEVE_AGAIN_MS)
+		return since_ms < (uint64_t)n->server->options->election_ms;
+	n->relieve_to = n->leader ? best_voter(n) : 0;
+	if (!n->relieve_to)
+		return false;
+	n->relieved_ms = now_ms;
+	node_retry(n, 0);
+	return true;
+}
+
+static void relieve(struct node *n)
+{
+	uint64_t to = n->relieve_to;
+	n->relieve_to = 0;
+	if (to && !node_transfer(n, to))
+		log_warning("No space: handing the leadership over");
 }
 
 static void on_handed_over(void *arg)

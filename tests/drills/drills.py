@@ -242,7 +242,7 @@ class Drills:
 
     def _corrupt(self, m):
         """A page in the middle of what was written in the log's largest file."""
-        pattern = '/member/wal/*.wal' if m.cluster.is_etcd else '/log/*'
+        pattern = '/member/wal/*.wal' if m.cluster.is_etcd else '/member/log/*.seg'
         path = max(glob.glob(m.data_dir + pattern), key=os.path.getsize)
         with open(path, 'r+b') as f:
             used = len(f.read().rstrip(b'\0'))
