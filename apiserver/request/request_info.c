@@ -76,19 +76,31 @@ void request_parse_query(struct request *r, struct slice query_text)
 
 /* --- path ------------------------------------------------------------------------------------ */
 
-/* Path segments with leading and trailing slashes off; inner empty ones stay, as upstream's. */
-static size_t split(struct request *r, const char **parts)
+static size_t count_parts(const char *path)
 {
+	size_t n = 1;
+
+	for (const char *p = path; (p = strchr(p, '/')); p++)
+		n++;
+	return n;
+}
+
+/* Path segments with leading and trailing slashes off; inner empty ones stay, as upstream's. */
+static const char **split(struct request *r, size_t *ret_n)
+{
+	const char **parts =
+	    arena_array(r->arena, const char *, MIN(count_parts(r->path), (size_t)PARTS_MAX));
 	char *at = arena_strdup(r->arena, r->path);
 	size_t n = 0;
 
+	*ret_n = 0;
 	while (*at == '/')
 		at++;
 	size_t len = strlen(at);
 	while (len && at[len - 1] == '/')
 		at[--len] = 0;
 	if (!len)
-		return 0;
+		return parts;
 	while (n < PARTS_MAX) {
 		parts[n++] = at;
 		at = strchr(at, '/');
@@ -96,7 +108,8 @@ static size_t split(struct request *r, const char **parts)
 			break;
 		*at++ = 0;
 	}
-	return n;
+	*ret_n = n;
+	return parts;
 }
 
 static enum request_verb verb_of_method(const char *method)
@@ -193,8 +206,8 @@ static char *lower_case(struct arena *a, const char *s)
 
 void request_info_parse(struct request *r)
 {
-	const char **parts = arena_array(r->arena, const char *, PARTS_MAX);
-	size_t n = split(r, parts);
+	size_t n;
+	const char **parts = split(r, &n);
 
 	r->is_resource = false;
 	r->verb = VERB_NONE;

@@ -90,7 +90,7 @@ static int parse_term(const char *part, const char *selector, struct arena *a,
 int field_selector_parse(const char *text, struct arena *a, struct field_selector *ret,
                          struct err *err)
 {
-	const char **parts = arena_alloc(a, FIELD_TERMS_MAX * sizeof(*parts));
+	const char *parts[FIELD_TERMS_MAX];
 	size_t n = 0;
 	int k = split(text ? text : "", a, parts, &n, err);
 
