@@ -45,12 +45,12 @@ static struct slice name_of(struct audience *a, char sort, struct slice value)
 	return buf_view(&a->name);
 }
 
-static struct slice field_name_of(struct audience *a, size_t field, const char *value)
+static struct slice field_name_of(struct audience *a, size_t field, struct slice value)
 {
 	buf_clear(&a->name);
 	buf_byte(&a->name, NAME_FIELD);
 	buf_byte(&a->name, (uint8_t)field);
-	buf_str(&a->name, value);
+	buf_slice(&a->name, value);
 	return buf_view(&a->name);
 }
 
@@ -100,7 +100,8 @@ static struct audience_group *group_of_fields(struct audience *a, const struct f
 		int place = s->at[i].not_equal ? -1 : field_place(a, s->at[i].field);
 
 		if (place >= 0)
-			return group_get(a, field_name_of(a, (size_t)place, s->at[i].value),
+			return group_get(a,
+			                 field_name_of(a, (size_t)place, slice_str(s->at[i].value)),
 			                 &a->fields[place].n);
 	}
 	return NULL;
@@ -172,22 +173,15 @@ static struct audience_group *find_namespace(struct audience *a, const struct ca
 	              : NULL;
 }
 
-static const char *field_value(const struct cache_object *o, const char *field)
-{
-	const char *value = cache_object_field(o, field);
-
-	return value ? value : "";
-}
-
 /* `before`: of the state before the event, unless it has the same value as the one after. */
 static struct audience_group *find_field(struct audience *a, const struct cache_event *e, size_t i,
                                          bool before)
 {
 	const struct cache_object *o = before ? e->prev : e->object;
-	const char *value = o ? field_value(o, a->fields[i].name) : NULL;
+	const char *field = a->fields[i].name;
+	struct slice value = o ? cache_object_field(o, field) : SLICE_EMPTY;
 
-	if (!value ||
-	    (before && e->object && strcmp(value, field_value(e->object, a->fields[i].name)) == 0))
+	if (!o || (before && e->object && slice_eq(value, cache_object_field(e->object, field))))
 		return NULL;
 	return map_get(&a->named, field_name_of(a, i, value));
 }

@@ -37,11 +37,11 @@ static struct member *join(struct fixture *f, const char *ns, const char *key, c
 
 static struct cache_object *object(const char *key, const char *node)
 {
-	struct cache_pair field = {"spec.nodeName", node};
+	static const char *const names[] = {"spec.nodeName", NULL};
 
 	return node ? cache_object_new(&(struct cache_object_spec){.key = slice_str(key),
-	                                                           .fields = &field,
-	                                                           .n_fields = 1},
+	                                                           .field_names = names,
+	                                                           .field_values = &node},
 	                               NULL)
 	            : NULL;
 }

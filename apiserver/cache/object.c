@@ -3,56 +3,69 @@
 
 #include <assert.h>
 
-static size_t pairs_bytes(const struct cache_pair *p, size_t n)
+static size_t text_bytes(const char *s)
 {
-	size_t bytes = n * sizeof(*p);
+	return s ? strlen(s) + 1 : 1;
+}
 
-	for (size_t i = 0; i < n; i++)
-		bytes += strlen(p[i].key) + strlen(p[i].value) + 2;
+static void text_put(char **at, const char *s, size_t n)
+{
+	if (n)
+		memcpy(*at, s, n);
+	(*at)[n] = '\0';
+	*at += n + 1;
+}
+
+static void text_put_str(char **at, const char *s)
+{
+	text_put(at, s, text_bytes(s) - 1);
+}
+
+static size_t labels_bytes(const struct cache_object_spec *spec)
+{
+	size_t bytes = 0;
+
+	for (size_t i = 0; i < spec->n_labels; i++)
+		bytes += text_bytes(spec->labels[i].key) + text_bytes(spec->labels[i].value);
 	return bytes;
 }
 
-static const char *text_put(char **at, const char *s, size_t n)
+static size_t fields_bytes(const struct cache_object_spec *spec)
 {
-	char *p = *at;
+	size_t bytes = 0;
 
-	memcpy(p, s, n);
-	p[n] = '\0';
-	*at += n + 1;
-	return p;
-}
-
-static void pairs_put(struct cache_pair *to, char **text, const struct cache_pair *from, size_t n)
-{
-	for (size_t i = 0; i < n; i++) {
-		to[i].key = text_put(text, from[i].key, strlen(from[i].key));
-		to[i].value = text_put(text, from[i].value, strlen(from[i].value));
-	}
+	for (size_t i = 0; spec->field_names && spec->field_names[i]; i++)
+		bytes += text_bytes(spec->field_values[i]);
+	return bytes;
 }
 
 struct cache_object *cache_object_new(const struct cache_object_spec *spec, struct blob *blob)
 {
-	size_t bytes = sizeof(struct cache_object) + pairs_bytes(spec->labels, spec->n_labels) +
-	               pairs_bytes(spec->fields, spec->n_fields) + spec->key.len + 1;
-	struct cache_object *o = malloc(bytes);
+	size_t labels_at = spec->key.len + 1, fields_at = labels_at + labels_bytes(spec);
+	size_t bytes = offsetof(struct cache_object, key) + fields_at + fields_bytes(spec);
+	struct cache_object *o = malloc(MAX(bytes, sizeof(*o)));
 
 	if (!o)
 		abort();
-	struct cache_pair *pairs = (struct cache_pair *)(o + 1);
-	char *text = (char *)(pairs + spec->n_labels + spec->n_fields);
+	*o = (struct cache_object){.refs = 1,
+	                           .key_len = (uint32_t)spec->key.len,
+	                           .n_labels = (uint32_t)spec->n_labels,
+	                           .labels_at = (uint32_t)labels_at,
+	                           .fields_at = (uint32_t)fields_at,
+	                           .weight = spec->weight,
+	                           .mod_revision = spec->mod_revision,
+	                           .create_revision = spec->create_revision,
+	                           .blob = blob_ref(blob),
+	                           .field_names = spec->field_names};
+	char *text = o->key;
 
-	o->refs = 1;
-	o->n_labels = (uint32_t)spec->n_labels;
-	o->n_fields = (uint32_t)spec->n_fields;
-	o->labels = pairs;
-	o->fields = pairs + spec->n_labels;
-	pairs_put(pairs, &text, spec->labels, spec->n_labels);
-	pairs_put(pairs + spec->n_labels, &text, spec->fields, spec->n_fields);
-	o->key_len = (uint32_t)spec->key.len;
-	o->key = text_put(&text, (const char *)spec->key.data, spec->key.len);
-	o->mod_revision = spec->mod_revision;
-	o->create_revision = spec->create_revision;
-	o->blob = blob_ref(blob);
+	text_put(&text, (const char *)spec->key.data, spec->key.len);
+	for (size_t i = 0; i < spec->n_labels; i++) {
+		text_put_str(&text, spec->labels[i].key);
+		text_put_str(&text, spec->labels[i].value);
+	}
+	for (size_t i = 0; spec->field_names && spec->field_names[i]; i++)
+		text_put_str(&text, spec->field_values[i]);
 	assert(text == (char *)o + bytes);
 	return o;
 }
@@ -76,22 +89,37 @@ void cache_object_unref(const struct cache_object *o)
 	free(mine);
 }
 
-static const char *pair_find(const struct cache_pair *p, size_t n, const char *key)
+static const char *text_next(const char *s)
 {
-	for (size_t i = 0; i < n; i++)
-		if (strcmp(p[i].key, key) == 0)
-			return p[i].value;
-	return NULL;
+	return s + strlen(s) + 1;
 }
 
 const char *cache_object_label(const struct cache_object *o, const char *key)
 {
-	return pair_find(o->labels, o->n_labels, key);
+	const char *at = o->key + o->labels_at;
+
+	for (uint32_t i = 0; i < o->n_labels; i++) {
+		const char *value = text_next(at);
+
+		if (strcmp(at, key) == 0)
+			return value;
+		at = text_next(value);
+	}
+	return NULL;
 }
 
-const char *cache_object_field(const struct cache_object *o, const char *key)
+struct slice cache_object_field(const struct cache_object *o, const char *name)
 {
-	return pair_find(o->fields, o->n_fields, key);
+	const char *at = o->key + o->fields_at;
+
+	if (strcmp(name, "metadata.name") == 0)
+		return cache_object_name(o);
+	if (strcmp(name, "metadata.namespace") == 0)
+		return cache_object_namespace(o);
+	for (size_t i = 0; o->field_names && o->field_names[i]; i++, at = text_next(at))
+		if (strcmp(o->field_names[i], name) == 0)
+			return slice_str(at);
+	return SLICE_EMPTY;
 }
 
 struct slice cache_object_namespace(const struct cache_object *o)

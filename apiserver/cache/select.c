@@ -9,9 +9,15 @@ static const char *label_get(const void *o, const char *key)
 	return cache_object_label(o, key);
 }
 
-static const char *field_get(const void *o, const char *field)
+static bool fields_match(const struct field_selector *s, const struct cache_object *o)
 {
-	return cache_object_field(o, field);
+	for (size_t i = 0; i < s->n; i++) {
+		struct slice value = cache_object_field(o, s->at[i].field);
+
+		if (slice_eq_str(value, s->at[i].value) == s->at[i].not_equal)
+			return false;
+	}
+	return true;
 }
 
 static bool key_matches(const struct cache_selection *s, const struct cache_object *o)
@@ -24,7 +30,7 @@ static bool key_matches(const struct cache_selection *s, const struct cache_obje
 bool cache_selection_matches(const struct cache_selection *s, const struct cache_object *o)
 {
 	return key_matches(s, o) && (!s->labels || label_selector_match(s->labels, label_get, o)) &&
-	       (!s->fields || field_selector_match(s->fields, field_get, o));
+	       (!s->fields || fields_match(s->fields, o));
 }
 
 bool cache_selection_is_range(const struct cache_selection *s)

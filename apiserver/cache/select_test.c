@@ -9,13 +9,14 @@
 
 static struct cache_object *object(const char *key, const char *on, const char *node)
 {
-	struct cache_pair label = {"on", on}, field = {"spec.nodeName", node ? node : ""};
+	static const char *const names[] = {"spec.nodeName", NULL};
+	struct cache_pair label = {"on", on};
 
 	return cache_object_new(&(struct cache_object_spec){.key = slice_str(key),
 	                                                    .labels = &label,
 	                                                    .n_labels = on ? 1 : 0,
-	                                                    .fields = &field,
-	                                                    .n_fields = 1},
+	                                                    .field_names = names,
+	                                                    .field_values = &node},
 	                        NULL);
 }
 

@@ -12,7 +12,7 @@ struct cache_node {
 	atomic_uint refs;
 	uint16_t n;
 	bool leaf;
-	size_t count; /* objects below */
+	struct cache_sum sum; /* of the objects below */
 	union {
 		struct cache_object *object;
 		struct cache_node *child;
@@ -20,6 +20,23 @@ struct cache_node {
 	/* Inner nodes: the lowest object below each child, borrowed from it. */
 	const struct cache_object *low[];
 };
+
+static void sum_add(struct cache_sum *s, struct cache_sum more)
+{
+	s->count += more.count;
+	s->weight += more.weight;
+}
+
+static void sum_sub(struct cache_sum *s, struct cache_sum less)
+{
+	s->count -= less.count;
+	s->weight -= less.weight;
+}
+
+static struct cache_sum sum_of(const struct cache_object *o)
+{
+	return (struct cache_sum){1, o->weight};
+}
 
 static struct cache_node *node_new(bool leaf)
 {
@@ -31,7 +48,7 @@ static struct cache_node *node_new(bool leaf)
 	n->refs = 1;
 	n->n = 0;
 	n->leaf = leaf;
-	n->count = 0;
+	n->sum = (struct cache_sum){0};
 	return n;
 }
 
@@ -62,7 +79,7 @@ static struct cache_node *node_own(struct cache_node **slot)
 		return n;
 	copy = node_new(n->leaf);
 	copy->n = n->n;
-	copy->count = n->count;
+	copy->sum = n->sum;
 	memcpy(copy->at, n->at, n->n * sizeof(n->at[0]));
 	if (!n->leaf)
 		memcpy(copy->low, n->low, n->n * sizeof(n->low[0]));
@@ -119,19 +136,19 @@ static unsigned inner_find(const struct cache_node *n, struct slice key)
 	return lo - 1;
 }
 
-static size_t slot_count(const struct cache_node *n, unsigned i)
+static struct cache_sum slot_sum(const struct cache_node *n, unsigned i)
 {
-	return n->leaf ? 1 : n->at[i].child->count;
+	return n->leaf ? sum_of(n->at[i].object) : n->at[i].child->sum;
 }
 
 /* Moves `n` slots from from[i...] to to[j...], which are different nodes; makes room and closes. */
 static void slots_move(struct cache_node *to, unsigned j, struct cache_node *from, unsigned i,
                        unsigned n)
 {
-	size_t count = 0;
+	struct cache_sum sum = {0};
 
 	for (unsigned k = i; k < i + n; k++)
-		count += slot_count(from, k);
+		sum_add(&sum, slot_sum(from, k));
 	memmove(&to->at[j + n], &to->at[j], (to->n - j) * sizeof(to->at[0]));
 	memcpy(&to->at[j], &from->at[i], n * sizeof(to->at[0]));
 	memmove(&from->at[i], &from->at[i + n], (from->n - i - n) * sizeof(to->at[0]));
@@ -142,8 +159,8 @@ static void slots_move(struct cache_node *to, unsigned j, struct cache_node *fro
 	}
 	to->n += n;
 	from->n -= n;
-	to->count += count;
-	from->count -= count;
+	sum_add(&to->sum, sum);
+	sum_sub(&from->sum, sum);
 }
 
 static void leaf_insert(struct cache_node *n, unsigned i, struct cache_object *o)
@@ -151,7 +168,7 @@ static void leaf_insert(struct cache_node *n, unsigned i, struct cache_object *o
 	memmove(&n->at[i + 1], &n->at[i], (n->n - i) * sizeof(n->at[0]));
 	n->at[i].object = cache_object_ref(o);
 	n->n++;
-	n->count++;
+	sum_add(&n->sum, sum_of(o));
 }
 
 static void inner_insert(struct cache_node *n, unsigned i, struct cache_node *child)
@@ -161,7 +178,7 @@ static void inner_insert(struct cache_node *n, unsigned i, struct cache_node *ch
 	n->at[i].child = child;
 	n->low[i] = node_low(child);
 	n->n++;
-	n->count += child->count;
+	sum_add(&n->sum, child->sum);
 }
 
 /* Splits a full node before slot i is inserted. Appending at the end leaves the left one full, so
@@ -188,6 +205,8 @@ static void leaf_put(struct cache_node *n, struct cache_object *o, struct put_re
 	if (equal) {
 		ret->old = n->at[i].object;
 		n->at[i].object = cache_object_ref(o);
+		sum_sub(&n->sum, sum_of(ret->old));
+		sum_add(&n->sum, sum_of(o));
 		return;
 	}
 	if (n->n == NODE_MAX) {
@@ -211,9 +230,9 @@ static void node_put(struct cache_node **slot, struct cache_object *o, struct pu
 	unsigned i = inner_find(n, cache_object_key(o));
 	struct put_result below = {0};
 
-	n->count -= n->at[i].child->count;
+	sum_sub(&n->sum, n->at[i].child->sum);
 	node_put(&n->at[i].child, o, &below);
-	n->count += n->at[i].child->count;
+	sum_add(&n->sum, n->at[i].child->sum);
 	n->low[i] = node_low(n->at[i].child);
 	ret->old = below.old;
 	if (!below.split)
@@ -292,14 +311,14 @@ static struct cache_object *node_del(struct cache_node **slot, struct slice key)
 		assert(equal);
 		memmove(&n->at[i], &n->at[i + 1], (n->n - i - 1u) * sizeof(n->at[0]));
 		n->n--;
-		n->count--;
+		sum_sub(&n->sum, sum_of(old));
 		return old;
 	}
 	unsigned i = inner_find(n, key);
 	struct cache_object *old = node_del(&n->at[i].child, key);
 	struct cache_node *child = n->at[i].child;
 
-	n->count--;
+	sum_sub(&n->sum, sum_of(old));
 	if (child->n == 0) {
 		inner_remove(n, i);
 		node_unref(child);
@@ -341,27 +360,25 @@ struct cache_object *cache_tree_get(const struct cache_tree *t, struct slice key
 	return equal ? n->at[i].object : NULL;
 }
 
-size_t cache_tree_count(const struct cache_tree *t)
+struct cache_sum cache_tree_sum(const struct cache_tree *t)
 {
-	return t->root ? t->root->count : 0;
+	return t->root ? t->root->sum : (struct cache_sum){0};
 }
 
-size_t cache_tree_rank(const struct cache_tree *t, struct slice key)
+struct cache_sum cache_tree_sum_below(const struct cache_tree *t, struct slice key)
 {
 	const struct cache_node *n = t->root;
-	size_t rank = 0;
+	struct cache_sum sum = {0};
 	bool equal;
 
-	if (!n)
-		return 0;
-	while (!n->leaf) {
-		unsigned i = inner_find(n, key);
+	while (n) {
+		unsigned i = n->leaf ? leaf_find(n, key, &equal) : inner_find(n, key);
 
 		for (unsigned k = 0; k < i; k++)
-			rank += n->at[k].child->count;
-		n = n->at[i].child;
+			sum_add(&sum, slot_sum(n, k));
+		n = n->leaf ? NULL : n->at[i].child;
 	}
-	return rank + leaf_find(n, key, &equal);
+	return sum;
 }
 
 struct cache_tree cache_tree_snapshot(const struct cache_tree *t)
@@ -431,7 +448,7 @@ struct cache_object *cache_cursor_next(struct cache_cursor *c)
 /* The height of a valid subtree, or -1. */
 static int node_height(const struct cache_node *n, const struct cache_object **last)
 {
-	size_t count = 0;
+	struct cache_sum sum = {0};
 	int height = 0;
 
 	if (n->n == 0 || n->n > NODE_MAX)
@@ -443,7 +460,7 @@ static int node_height(const struct cache_node *n, const struct cache_object **l
 			if (*last && slice_cmp(cache_object_key(*last), cache_object_key(o)) >= 0)
 				return -1;
 			*last = o;
-			count++;
+			sum_add(&sum, sum_of(o));
 			continue;
 		}
 		const struct cache_node *child = n->at[i].child;
@@ -452,9 +469,9 @@ static int node_height(const struct cache_node *n, const struct cache_object **l
 		if (h < 0 || (i && h + 1 != height))
 			return -1;
 		height = h + 1;
-		count += child->count;
+		sum_add(&sum, child->sum);
 	}
-	return count == n->count ? height : -1;
+	return sum.count == n->sum.count && sum.weight == n->sum.weight ? height : -1;
 }
 
 bool cache_tree_valid(const struct cache_tree *t)

@@ -18,9 +18,11 @@ static struct cache_object *object_of_key(unsigned k, int64_t rev)
 {
 	char key[32];
 	int n = snprintf(key, sizeof(key), "ns%u/%05u", k % 7, k);
-	struct cache_object *o = cache_object_new(
-	    &(struct cache_object_spec){.key = slice_of(key, (size_t)n), .mod_revision = rev},
-	    NULL);
+	struct cache_object *o =
+	    cache_object_new(&(struct cache_object_spec){.key = slice_of(key, (size_t)n),
+	                                                 .mod_revision = rev,
+	                                                 .weight = (uint32_t)rev % 1000},
+	                     NULL);
 
 	return o;
 }
@@ -164,22 +166,29 @@ static void test_empty(void **state)
 static void test_object(void **state)
 {
 	static const struct cache_pair labels[] = {{"app", "web"}, {"tier", ""}};
-	static const struct cache_pair fields[] = {{"spec.nodeName", "n1"}};
+	static const char *const names[] = {"spec.nodeName", "spec.hostNetwork", "status.phase",
+	                                    NULL};
+	static const char *const values[] = {"n1", NULL, "Running"};
 	struct blob *b = blob_dup(SLICE_LIT("bytes"));
 	struct cache_object *o =
 	    cache_object_new(&(struct cache_object_spec){.key = SLICE_LIT("a/b"),
 	                                                 .mod_revision = 7,
 	                                                 .labels = labels,
 	                                                 .n_labels = 2,
-	                                                 .fields = fields,
-	                                                 .n_fields = 1},
+	                                                 .field_names = names,
+	                                                 .field_values = values},
 	                     b);
 
 	blob_unref(b);
 	assert_string_equal(cache_object_label(o, "app"), "web");
 	assert_string_equal(cache_object_label(o, "tier"), "");
 	assert_null(cache_object_label(o, "spec.nodeName"));
-	assert_string_equal(cache_object_field(o, "spec.nodeName"), "n1");
+	assert_true(slice_eq_str(cache_object_field(o, "spec.nodeName"), "n1"));
+	assert_true(slice_eq_str(cache_object_field(o, "spec.hostNetwork"), ""));
+	assert_true(slice_eq_str(cache_object_field(o, "status.phase"), "Running"));
+	assert_true(slice_eq_str(cache_object_field(o, "app"), ""));
+	assert_true(slice_eq_str(cache_object_field(o, "metadata.namespace"), "a"));
+	assert_true(slice_eq_str(cache_object_field(o, "metadata.name"), "b"));
 	assert_true(slice_eq_str(cache_object_namespace(o), "a"));
 	assert_true(slice_eq_str(cache_object_name(o), "b"));
 	assert_true(slice_eq_str(blob_view(o->blob), "bytes"));

@@ -12,7 +12,7 @@
 #include "common/net/loop.h"
 #include "proto/table_columns.h"
 
-enum { CHUNK_BYTES = 64 << 10, TURN_NS = 2000000, STORE_PAGE = 1000 };
+enum { CHUNK_BYTES = 64 << 10, TURN_NS = 2000000, TURN_ITEMS = 32, STORE_PAGE = 1000 };
 
 struct lister {
 	struct call *c;
@@ -24,9 +24,12 @@ struct lister {
 	struct buf out;
 	const char *token;
 	int64_t remaining;
-	size_t n;     /* items written */
-	bool started; /* the status is out */
+	size_t n;             /* items written */
+	uint64_t items_bytes; /* protobuf: all items as fields of the list */
+	bool started;         /* the status is out */
 	bool table, yaml, pb, done;
+	size_t measured;
+	bool weighed; /* items are as long as their objects' weights say */
 	/* Reading a past revision from the store. */
 	struct buf at;
 };
@@ -77,19 +80,23 @@ static void rewind_items(struct lister *l)
 	l->done = false;
 }
 
+/* What the tree holds before the end of the list's range. */
+static struct cache_sum sum_before_end(struct lister *l)
+{
+	struct slice prefix = l->sel.key_prefix;
+	uint8_t *last;
+
+	if (!prefix.len)
+		return cache_tree_sum(&l->snap.tree);
+	last = arena_memdup(l->c->a, prefix.data, prefix.len);
+	last[prefix.len - 1]++; /* '/' becomes '0' */
+	return cache_tree_sum_below(&l->snap.tree, slice_of(last, prefix.len));
+}
+
 /* Number of keys behind `key` in the list's range. */
 static int64_t keys_behind(struct lister *l, struct slice key)
 {
-	struct slice prefix = l->sel.key_prefix;
-	size_t end = cache_tree_count(&l->snap.tree);
-	uint8_t *last;
-
-	if (prefix.len) {
-		last = arena_memdup(l->c->a, prefix.data, prefix.len);
-		last[prefix.len - 1]++; /* '/' becomes '0' */
-		end = cache_tree_rank(&l->snap.tree, slice_of(last, prefix.len));
-	}
-	return (int64_t)(end - cache_tree_rank(&l->snap.tree, key)) - 1;
+	return (int64_t)(sum_before_end(l).count - cache_tree_rank(&l->snap.tree, key)) - 1;
 }
 
 /* With a limit: where the page ends, and what the list's metadata says of the rest. */
@@ -171,43 +178,11 @@ static void list_meta_pb(struct lister *l, struct buf *out)
 	}
 }
 
-static size_t varint_bytes(uint64_t v)
-{
-	size_t n = 1;
-
-	while (v >>= 7)
-		n++;
-	return n;
-}
-
-/* The size of all items as fields of the list: the envelope wants the length of what it holds. */
-static int items_bytes(struct lister *l, size_t *ret, struct err *err)
-{
-	_cleanup_buf_ struct buf item = BUF_INIT;
-	struct cache_object *o;
-
-	*ret = 0;
-	rewind_items(l);
-	while ((o = next_item(l))) {
-		buf_clear(&item);
-		int r = encode_stored(l->c, blob_view(o->blob), o->mod_revision, true, &item, err);
-
-		if (r < 0)
-			return r;
-		*ret += 1 + varint_bytes(item.len) + item.len;
-	}
-	return 0;
-}
-
-static int begin_pb(struct lister *l, struct err *err)
+static void begin_pb(struct lister *l)
 {
 	_cleanup_buf_ struct buf type = BUF_INIT, meta = BUF_INIT;
 	const char *version, *kind;
-	size_t items;
-	int r = items_bytes(l, &items, err);
 
-	if (r < 0)
-		return r;
 	list_type(l->c, &version, &kind);
 	wire_put_bytes(&type, 1, slice_str(version));
 	wire_put_bytes(&type, 2, slice_str(kind));
@@ -215,9 +190,8 @@ static int begin_pb(struct lister *l, struct err *err)
 	buf_add(&l->out, "k8s", 4);
 	wire_put_bytes(&l->out, 1, buf_view(&type));
 	wire_put_varint(&l->out, 2 << 3 | 2);
-	wire_put_varint(&l->out, 1 + varint_bytes(meta.len) + meta.len + items);
+	wire_put_varint(&l->out, 1 + wire_varint_bytes(meta.len) + meta.len + l->items_bytes);
 	wire_put_bytes(&l->out, 1, buf_view(&meta));
-	return 0;
 }
 
 static void begin_table(struct lister *l)
@@ -266,11 +240,38 @@ static int add_row(struct lister *l, const struct cache_object *o, struct err *e
 	return 0;
 }
 
+/* The length of an item whose field takes `weight` bytes. */
+static size_t item_len(uint32_t weight)
+{
+	size_t n = weight - 2;
+
+	while (1 + wire_varint_bytes(n) + n > weight)
+		n--;
+	return n;
+}
+
+static int add_weighed(struct lister *l, const struct cache_object *o, struct err *err)
+{
+	size_t n = item_len(o->weight), from;
+	int r;
+
+	wire_put_varint(&l->out, 2 << 3 | 2);
+	wire_put_varint(&l->out, n);
+	from = l->out.len;
+	r = stored_raw(blob_view(o->blob), o->mod_revision, &l->out, err);
+	if (r == 0 && l->out.len - from != n)
+		r = err_set(err, ERR_CORRUPT, "stored object is not what it was");
+	return r;
+}
+
 static int add_pb(struct lister *l, const struct cache_object *o, struct err *err)
 {
 	_cleanup_buf_ struct buf item = BUF_INIT;
-	int r = encode_stored(l->c, blob_view(o->blob), o->mod_revision, true, &item, err);
+	int r;
 
+	if (l->weighed && o->weight)
+		return add_weighed(l, o, err);
+	r = encode_stored(l->c, blob_view(o->blob), o->mod_revision, true, &item, err);
 	if (r == 0)
 		wire_put_bytes(&l->out, 2, buf_view(&item));
 	return r;
@@ -404,25 +405,88 @@ static void list_more(void *arg)
 	list_end(l);
 }
 
+/* --- measuring ------------------------------------------------------------------------------- */
+
+/* The envelope of a protobuf list wants the length of what it holds. */
+
+static int item_bytes(struct lister *l, const struct cache_object *o, struct err *err)
+{
+	_cleanup_buf_ struct buf item = BUF_INIT;
+	int r;
+
+	if (l->weighed && o->weight) {
+		l->items_bytes += o->weight;
+		return 0;
+	}
+	r = encode_stored(l->c, blob_view(o->blob), o->mod_revision, true, &item, err);
+	l->items_bytes += 1 + wire_varint_bytes(item.len) + item.len;
+	return r;
+}
+
+static void send_pb(struct lister *l)
+{
+	begin_pb(l);
+	rewind_items(l);
+	list_more(l);
+}
+
+/* In turns, as the sending: others are served meanwhile. */
+static void measure_more(void *arg)
+{
+	struct lister *l = arg;
+	uint64_t until = clock_mono_ns() + TURN_NS;
+	struct err err = ERR_INIT;
+	struct cache_object *o;
+
+	if (l->c->sink->closed) {
+		list_closed(l);
+		return;
+	}
+	while ((o = next_item(l))) {
+		if (item_bytes(l, o, &err) < 0) {
+			list_fail(l, &err);
+			return;
+		}
+		if (++l->measured % TURN_ITEMS == 0 && clock_mono_ns() > until) {
+			loop_post(l->c->req->loop, measure_more, l);
+			return;
+		}
+	}
+	send_pb(l);
+}
+
+static void measure(struct lister *l)
+{
+	struct call *c = l->c;
+	struct slice first = first_key(l);
+
+	l->weighed = stored_is_plain(c->res) && c->req->accept.as == AS_OBJECT;
+	if (l->weighed && cache_selection_is_range(&l->sel) && !l->stop.len) {
+		l->items_bytes =
+		    sum_before_end(l).weight - cache_tree_sum_below(&l->snap.tree, first).weight;
+		send_pb(l);
+		return;
+	}
+	rewind_items(l);
+	measure_more(l);
+}
+
 static void list_send(struct lister *l)
 {
 	struct call *c = l->c;
-	struct err err = ERR_INIT;
 
 	l->table = c->req->accept.as == AS_TABLE;
 	l->yaml = c->req->accept.format == MEDIA_YAML;
 	l->pb = c->req->accept.format == MEDIA_PROTOBUF;
 	plan_page(l);
-	if (l->table) {
-		begin_table(l);
-	} else if (l->pb) {
-		if (begin_pb(l, &err) < 0) {
-			list_fail(l, &err);
-			return;
-		}
-	} else {
-		begin_json(l);
+	if (l->pb && !l->table) {
+		measure(l);
+		return;
 	}
+	if (l->table)
+		begin_table(l);
+	else
+		begin_json(l);
 	rewind_items(l);
 	list_more(l);
 }

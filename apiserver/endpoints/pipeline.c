@@ -2,6 +2,7 @@
 #include "apiserver/endpoints/call.h"
 #include "apiserver/endpoints/services.h"
 
+#include "apiserver/storage/wire.h"
 #include "common/base/clock.h"
 #include "common/base/rng.h"
 #include "proto/resource_table.h"
@@ -17,21 +18,35 @@ static const struct cache_pair *labels_of(const MetaV1__ObjectMeta *meta, struct
 	return p;
 }
 
-static void extract(void *arg, struct arena *a, struct slice value, struct cache_object_spec *spec)
+static void extract_decoded(const struct endpoint_resource *r, struct arena *a, struct slice value,
+                            struct cache_object_spec *spec)
 {
-	const struct endpoint_resource *r = arg;
-	struct strategy_field *fields = arena_array(a, struct strategy_field, STRATEGY_FIELDS_MAX);
-	struct cache_pair *pairs = arena_array(a, struct cache_pair, STRATEGY_FIELDS_MAX);
+	const char **values = arena_array(a, const char *, STRATEGY_FIELDS_MAX);
 	struct object obj;
 
 	if (stored_decode(r->info, value, 0, a, &obj, NULL) < 0 || !obj.meta)
 		return;
 	spec->labels = labels_of(obj.meta, a);
 	spec->n_labels = obj.meta->n_labels;
-	spec->n_fields = registry_fields(r->st, &obj, a, fields);
-	for (size_t i = 0; i < spec->n_fields; i++)
-		pairs[i] = (struct cache_pair){fields[i].name, fields[i].value};
-	spec->fields = pairs;
+	registry_fields(r->st, &obj, a, values);
+	spec->field_names = r->st->field_names;
+	spec->field_values = values;
+}
+
+/* The weight of an object is what it takes as an item of a protobuf list, so that the size of a
+ * list is known before its items are written; 0 where only encoding tells. */
+static void extract(void *arg, struct arena *a, struct slice value, struct cache_object_spec *spec)
+{
+	const struct endpoint_resource *r = arg;
+	bool plain = stored_is_plain(r->info);
+	size_t bytes = plain ? stored_raw_bytes(value, spec->mod_revision) : 0;
+
+	if (bytes)
+		spec->weight = (uint32_t)(1 + wire_varint_bytes(bytes) + bytes);
+	/* Labels alone can be had without decoding. */
+	if (!plain || r->st->field_names ||
+	    stored_labels(value, a, &spec->labels, &spec->n_labels) < 0)
+		extract_decoded(r, a, value, spec);
 }
 
 /* --- life cycle ------------------------------------------------------------------------------ */

@@ -3,6 +3,7 @@
 
 #include <stdio.h>
 
+#include "apiserver/cache/object.h"
 #include "apiserver/endpoints/convert.h"
 #include "apiserver/storage/wire.h"
 #include "proto/codec.h"
@@ -109,33 +110,57 @@ static bool revision_place(struct slice meta, size_t *from, size_t *to)
 	return !w.bad;
 }
 
-static int raw_with_revision(struct slice value, int64_t revision, bool meta_only, struct buf *out,
-                             struct err *err)
+/* A stored object in parts: what stands around the place of its resourceVersion. */
+struct raw_parts {
+	struct slice raw, before, after; /* of the metadata */
+	struct slice rest;               /* of the message */
+	char revision[24];
+	size_t revision_len;
+};
+
+static size_t meta_bytes(const struct raw_parts *p)
 {
-	struct slice raw, meta, rest;
-	char text[24];
-	int len = revision ? snprintf(text, sizeof(text), "%lld", (long long)revision) : 0;
-	size_t n = (size_t)len, from, to;
+	return p->before.len + p->after.len + 2 + p->revision_len;
+}
+
+static int raw_parts(struct slice value, int64_t revision, struct raw_parts *ret, struct err *err)
+{
+	size_t from, to;
 	struct wire w;
-	int r = raw_of(value, &raw, err);
+	int r = raw_of(value, &ret->raw, err);
 
 	if (r < 0)
 		return r;
-	w = wire_of(raw);
+	w = wire_of(ret->raw);
 	/* Upstream's encoders write fields in order, and metadata is the first field of all kinds.
 	 */
 	if (!wire_next(&w) || w.field != 1 || w.type != 2 || !revision_place(w.bytes, &from, &to))
 		return err_set(err, ERR_CORRUPT, "stored object does not begin with its metadata");
-	meta = w.bytes;
-	rest = slice_of(w.at, (size_t)(w.end - w.at));
-	buf_reserve(out, raw.len + 32);
+	ret->before = slice_of(w.bytes.data, from);
+	ret->after = slice_skip(w.bytes, to);
+	ret->rest = slice_of(w.at, (size_t)(w.end - w.at));
+	r = revision ? snprintf(ret->revision, sizeof(ret->revision), "%lld", (long long)revision)
+	             : 0;
+	ret->revision_len = (size_t)r;
+	return 0;
+}
+
+static int raw_with_revision(struct slice value, int64_t revision, bool meta_only, struct buf *out,
+                             struct err *err)
+{
+	struct raw_parts p;
+	int r = raw_parts(value, revision, &p, err);
+
+	if (r < 0)
+		return r;
+	buf_reserve(out, p.raw.len + 32);
 	buf_byte(out, 1 << 3 | 2);
-	wire_put_varint(out, meta.len - (to - from) + n + 2);
-	buf_add(out, meta.data, from);
-	wire_put_bytes(out, 6, slice_of(text, n));
-	buf_slice(out, slice_skip(meta, to));
+	wire_put_varint(out, meta_bytes(&p));
+	buf_slice(out, p.before);
+	wire_put_bytes(out, 6, slice_of(p.revision, p.revision_len));
+	buf_slice(out, p.after);
 	if (!meta_only)
-		buf_slice(out, rest);
+		buf_slice(out, p.rest);
 	return 0;
 }
 
@@ -147,4 +172,55 @@ int stored_raw(struct slice value, int64_t revision, struct buf *out, struct err
 int stored_raw_metadata(struct slice value, int64_t revision, struct buf *out, struct err *err)
 {
 	return raw_with_revision(value, revision, true, out, err);
+}
+
+size_t stored_raw_bytes(struct slice value, int64_t revision)
+{
+	struct raw_parts p;
+
+	if (raw_parts(value, revision, &p, NULL) < 0)
+		return 0;
+	return 1 + wire_varint_bytes(meta_bytes(&p)) + meta_bytes(&p) + p.rest.len;
+}
+
+static char *text_of(struct slice s, struct arena *a)
+{
+	return arena_strndup(a, s.data, s.len);
+}
+
+/* An entry of a map from string to string; either half may be left out. */
+static struct cache_pair label_of(struct slice entry, struct arena *a)
+{
+	struct wire w = wire_of(entry);
+	struct cache_pair ret = {"", ""};
+
+	while (wire_next(&w)) {
+		if (w.field == 1 && w.type == 2)
+			ret.key = text_of(w.bytes, a);
+		else if (w.field == 2 && w.type == 2)
+			ret.value = text_of(w.bytes, a);
+	}
+	return ret;
+}
+
+int stored_labels(struct slice value, struct arena *a, const struct cache_pair **ret, size_t *ret_n)
+{
+	enum { LABELS = 11 };
+	struct raw_parts p;
+	struct cache_pair *labels;
+	size_t n = 0;
+	int r = raw_parts(value, 0, &p, NULL);
+
+	if (r < 0)
+		return r;
+	for (struct wire w = wire_of(p.after); wire_next(&w);)
+		n += w.field == LABELS;
+	labels = arena_array(a, struct cache_pair, n);
+	n = 0;
+	for (struct wire w = wire_of(p.after); wire_next(&w);)
+		if (w.field == LABELS)
+			labels[n++] = label_of(w.bytes, a);
+	*ret = labels;
+	*ret_n = n;
+	return 0;
 }

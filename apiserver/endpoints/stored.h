@@ -25,3 +25,10 @@ _must_use_ int stored_raw(struct slice value, int64_t revision, struct buf *out,
 /* The same with nothing but the metadata: a PartialObjectMetadata. */
 _must_use_ int stored_raw_metadata(struct slice value, int64_t revision, struct buf *out,
                                    struct err *err);
+/* The bytes that stored_raw appends; 0 when it would fail. */
+size_t stored_raw_bytes(struct slice value, int64_t revision);
+
+struct cache_pair;
+/* The labels of a stored value, allocated in `a`, without decoding the object. */
+_must_use_ int stored_labels(struct slice value, struct arena *a, const struct cache_pair **ret,
+                             size_t *ret_n);

@@ -200,21 +200,12 @@ void registry_warnings(const struct strategy_ctx *ctx, const struct strategy *st
 		st->warnings(ctx, obj, old, w);
 }
 
-size_t registry_fields(const struct strategy *st, const struct object *obj, struct arena *a,
-                       struct strategy_field ret[STRATEGY_FIELDS_MAX])
+void registry_fields(const struct strategy *st, const struct object *obj, struct arena *a,
+                     const char *ret[STRATEGY_FIELDS_MAX])
 {
-	const char *values[STRATEGY_FIELDS_MAX] = {0};
-	size_t n = 0;
-
-	ret[n++] = (struct strategy_field){"metadata.name", object_name(obj)};
-	if (obj->res->namespaced)
-		ret[n++] = (struct strategy_field){"metadata.namespace", object_namespace(obj)};
-	if (!st->field_names)
-		return n;
-	st->field_values(obj, a, values);
-	for (size_t i = 0; st->field_names[i] && n < STRATEGY_FIELDS_MAX; i++)
-		ret[n++] = (struct strategy_field){st->field_names[i], values[i] ? values[i] : ""};
-	return n;
+	memset(ret, 0, STRATEGY_FIELDS_MAX * sizeof(*ret));
+	if (st->field_names)
+		st->field_values(obj, a, ret);
 }
 
 const char *registry_field_error(const struct strategy *st, const struct resource_info *res,

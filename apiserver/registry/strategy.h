@@ -58,11 +58,6 @@ struct strategy_warnings {
 enum { STRATEGY_WARNINGS_MAX = 100 }; /* further ones are dropped */
 void strategy_warn(struct strategy_warnings *w, const char *fmt, ...) _printf_(2, 3);
 
-/* Values that field selectors and the cache's selected fields see. */
-struct strategy_field {
-	const char *name, *value;
-};
-
 enum { STRATEGY_FIELDS_MAX = 16, TABLE_CELLS_MAX = 24 };
 
 struct table_cell {
@@ -184,9 +179,9 @@ void registry_warnings(const struct strategy_ctx *ctx, const struct strategy *st
                        const struct object *obj, const struct object *old,
                        struct strategy_warnings *w);
 
-/* Selectable fields, metadata.name and metadata.namespace first; returns their number. */
-size_t registry_fields(const struct strategy *st, const struct object *obj, struct arena *a,
-                       struct strategy_field ret[STRATEGY_FIELDS_MAX]);
+/* The values of st->field_names, in that order; NULL is an empty one. */
+void registry_fields(const struct strategy *st, const struct object *obj, struct arena *a,
+                     const char *ret[STRATEGY_FIELDS_MAX]);
 /* NULL when the name may be used in a field selector, else the text of the 400. */
 const char *registry_field_error(const struct strategy *st, const struct resource_info *res,
                                  const char *name, struct arena *a);

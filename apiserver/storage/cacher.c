@@ -385,6 +385,7 @@ static void page_apply(struct cacher *c, const struct store_result *res)
 static void on_page(void *arg, const struct store_result *res)
 {
 	struct cacher *c = arg;
+	bool more;
 
 	if (c->stopping)
 		return;
@@ -393,19 +394,20 @@ static void on_page(void *arg, const struct store_result *res)
 		loop_timer_start(&c->retry, RETRY_MS);
 		return;
 	}
-	pthread_mutex_lock(&c->lock);
 	if (!c->list_revision)
 		c->list_revision = res->revision;
+	more = res->more && res->n_kvs;
+	if (more) {
+		buf_clear(&c->list_at);
+		buf_slice(&c->list_at, res->kvs[res->n_kvs - 1].key);
+		buf_byte(&c->list_at, 0);
+		list_page(c); /* the store works on it meanwhile */
+	}
+	pthread_mutex_lock(&c->lock);
 	page_apply(c, res);
 	pthread_mutex_unlock(&c->lock);
-	if (!res->more || !res->n_kvs) {
+	if (!more)
 		list_done(c);
-		return;
-	}
-	buf_clear(&c->list_at);
-	buf_slice(&c->list_at, res->kvs[res->n_kvs - 1].key);
-	buf_byte(&c->list_at, 0);
-	list_page(c);
 }
 
 static void list_page(struct cacher *c)

@@ -71,6 +71,15 @@ void wire_put_varint(struct buf *b, uint64_t v)
 	buf_add(b, out, n);
 }
 
+size_t wire_varint_bytes(uint64_t v)
+{
+	size_t n = 1;
+
+	while (v >>= 7)
+		n++;
+	return n;
+}
+
 void wire_put_num(struct buf *b, uint32_t field, uint64_t v)
 {
 	if (!v)

@@ -24,5 +24,6 @@ static inline struct wire wire_of(struct slice s)
 bool wire_next(struct wire *w);
 
 void wire_put_varint(struct buf *b, uint64_t v);
+size_t wire_varint_bytes(uint64_t v);
 void wire_put_num(struct buf *b, uint32_t field, uint64_t v); /* nothing when v is 0 */
 void wire_put_bytes(struct buf *b, uint32_t field, struct slice s);
