@@ -114,7 +114,7 @@ int auth_new(const struct auth_options *o, struct pipeline *p, struct loop *stat
 	a->proxy_names = o->proxy_allowed_names;
 	a->n_proxy_names = o->n_proxy_allowed_names;
 	a->rbac = rbac_new();
-	a->graph = node_graph_new();
+	a->graph = auth_node_graph(a);
 	pthread_rwlock_init(&a->rbac_lock, NULL);
 	pthread_rwlock_init(&a->node_lock, NULL);
 	loop_timer_init(&a->reload, state_loop, reload, a);

@@ -65,6 +65,7 @@ const struct status *auth_forbidden(const struct authz_attributes *at, const cha
                                     struct arena *a);
 void auth_rbac_start(struct auth *a);
 void auth_node_start(struct auth *a);
+struct node_graph *auth_node_graph(struct auth *a);
 /* impersonate.c: replaces req->user by whom the headers name; NULL, or the refusal. */
 const struct status *auth_impersonate(struct auth *a, struct request *req);
 /* reviews.c */

@@ -232,7 +232,7 @@ static void node_put(void *arg, const struct cache_object *o)
 
 	arena_init(&a);
 	if (f->what == FOLLOW_PODS && (msg = decode(o, "Pod", "", &a)))
-		node_graph_set_pod(g, (CoreV1__Pod *)msg);
+		node_graph_add_pod(g, (CoreV1__Pod *)msg);
 	else if (f->what == FOLLOW_PVS && (msg = decode(o, "PersistentVolume", "", &a)))
 		node_graph_set_pv(g, (CoreV1__PersistentVolume *)msg);
 	else if (f->what == FOLLOW_ATTACHMENTS &&
@@ -246,16 +246,47 @@ static void node_del(void *arg, const struct cache_object *o)
 	struct auth_follow *f = arg;
 	const char *ns, *name;
 	struct arena a;
+	ProtobufCMessage *msg;
 
 	arena_init(&a);
 	key_parts(o, &a, &ns, &name);
-	if (f->what == FOLLOW_PODS)
-		node_graph_remove_pod(f->auth->graph, ns, name);
-	else if (f->what == FOLLOW_PVS)
+	if (f->what == FOLLOW_PVS)
 		node_graph_remove_pv(f->auth->graph, name);
-	else
+	else if (f->what == FOLLOW_ATTACHMENTS)
 		node_graph_remove_attachment(f->auth->graph, name);
+	else if ((msg = decode(o, "Pod", "", &a)))
+		node_graph_remove_pod(f->auth->graph, (CoreV1__Pod *)msg);
 	arena_deinit(&a);
+}
+
+/* A pod's references are counted: those of its former state go. Volumes are simply replaced. */
+static void node_change(void *arg, const struct cache_object *prev, const struct cache_object *o)
+{
+	struct auth_follow *f = arg;
+
+	if (f->what == FOLLOW_PODS)
+		node_del(f, prev);
+	node_put(f, o);
+}
+
+static bool pod_is_on(void *arg, const char *ns, const char *name, const char *node)
+{
+	struct auth *a = arg;
+	struct cacher_snapshot snap = cacher_snapshot(a->node_follow[FOLLOW_PODS].f.r);
+	_cleanup_buf_ struct buf key = BUF_INIT;
+	const struct cache_object *o;
+	bool is;
+
+	buf_printf(&key, "%s/%s", ns, name);
+	o = cache_tree_get(&snap.tree, buf_view(&key));
+	is = o && slice_eq_str(cache_object_field(o, "spec.nodeName"), node);
+	cacher_snapshot_deinit(&snap);
+	return is;
+}
+
+struct node_graph *auth_node_graph(struct auth *a)
+{
+	return node_graph_new(pod_is_on, a);
 }
 
 static void node_clear(void *arg)
@@ -319,6 +350,7 @@ void auth_node_start(struct auth *a)
 		    .clear = node_clear,
 		    .put = node_put,
 		    .del = node_del,
+		    .change = node_change,
 		    .arg = f,
 		};
 		follow_start(&f->f, a->state_loop);

@@ -22,6 +22,8 @@ static int on_event(struct watcher *w, struct cache_event *e, enum cache_event_t
 	locked(f);
 	if (type == CACHE_DELETED)
 		f->del(f->arg, e->prev);
+	else if (e->prev && f->change)
+		f->change(f->arg, e->prev, e->object);
 	else
 		f->put(f->arg, e->object);
 	unlocked(f);

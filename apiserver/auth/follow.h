@@ -14,7 +14,9 @@ struct follow {
 	void (*clear)(void *arg);
 	/* Made or changed; `o` is borrowed. */
 	void (*put)(void *arg, const struct cache_object *o);
-	void (*del)(void *arg, const struct cache_object *o);
+	void (*del)(void *arg, const struct cache_object *o); /* as it was */
+	/* Instead of put for what has changed, where it matters what it was. May be NULL. */
+	void (*change)(void *arg, const struct cache_object *prev, const struct cache_object *o);
 	void *arg;
 };
 

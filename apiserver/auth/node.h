@@ -4,8 +4,8 @@
  * (kubernetes plugin/pkg/auth/authorizer/node).
  *
  * Pure. The graph counts, for each object and node, how many pods of the node refer to the object,
- * so that a question is one lookup however many pods there are. Persistent volumes are reached
- * through their claim, secrets of volumes through the volume. */
+ * so that a question is one lookup however many pods there are; where a pod is, its owner says.
+ * Persistent volumes are reached through their claim, secrets of volumes through the volume. */
 #include "apiserver/admission/pod_refs.h"
 #include "apiserver/auth/rbac/rbac.h"
 #include "proto/core_v1.pb-c.h"
@@ -13,15 +13,20 @@
 
 struct node_graph;
 
-struct node_graph *node_graph_new(void);
+/* Whether there is such a pod and it is bound to the node. */
+typedef bool (*node_graph_pod_fn)(void *arg, const char *ns, const char *name, const char *node);
+
+struct node_graph *node_graph_new(node_graph_pod_fn pod_is_on, void *arg);
 void node_graph_free(struct node_graph *g);
 void node_graph_clear_pods(struct node_graph *g);
 void node_graph_clear_pvs(struct node_graph *g);
 void node_graph_clear_attachments(struct node_graph *g);
 
-/* Setting replaces. A pod without a node, or one that has ended, has no edges. */
-void node_graph_set_pod(struct node_graph *g, const CoreV1__Pod *pod);
-void node_graph_remove_pod(struct node_graph *g, const char *ns, const char *name);
+/* Adds what the pod refers to; removing takes the pod as it was added. A pod without a node refers
+ * to nothing. */
+void node_graph_add_pod(struct node_graph *g, const CoreV1__Pod *pod);
+void node_graph_remove_pod(struct node_graph *g, const CoreV1__Pod *pod);
+/* Setting replaces. */
 void node_graph_set_pv(struct node_graph *g, const CoreV1__PersistentVolume *pv);
 void node_graph_remove_pv(struct node_graph *g, const char *name);
 void node_graph_set_attachment(struct node_graph *g, const StorageV1__VolumeAttachment *va);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Who refers to what. Each object and node has one count under the key "<kind>ns/name|node"; a pod,
- * volume or attachment keeps the keys that it counts in, to take them back. */
+/* Who refers to what. What pods refer to is counted under "<kind>ns/name|node"; of the pods
+ * themselves nothing is kept: whoever takes one back tells what it was. */
 #include <stdio.h>
 #include "apiserver/auth/node.h"
 #include "common/base/map.h"
@@ -9,19 +9,19 @@
 
 typedef VEC(char *) key_list;
 
+/* A volume. */
 struct owner {
-	key_list keys;    /* counts in graph->edges */
-	char *claim;      /* of a volume: "ns/name", or NULL */
-	key_list secrets; /* of a volume: keys of graph->secret_pvs */
-	char *name;
+	char *claim;      /* "ns/name", or NULL */
+	key_list secrets; /* keys of graph->secret_pvs */
 };
 
 struct node_graph {
-	struct map edges;       /* "<kind>ns/name|node" -> count */
-	struct map pods;        /* "ns/name" -> owner */
+	struct map edges;       /* "<kind>ns/name|node" -> number of pods */
 	struct map pvs;         /* "name" -> owner */
-	struct map attachments; /* "name" -> owner */
+	struct map attachments; /* "name" -> the node's name */
 	struct map secret_pvs;  /* "ns/name" -> pv_names */
+	node_graph_pod_fn pod_is_on;
+	void *arg;
 };
 
 struct pv_names {
@@ -38,25 +38,21 @@ static struct slice edge_key(char out[KEY_BYTES], enum node_object kind, const c
 	return slice_of(out, n < KEY_BYTES ? (size_t)n : KEY_BYTES - 1);
 }
 
-static void edge_add(struct node_graph *g, struct owner *o, struct slice key)
+static void edge_add(struct node_graph *g, struct slice key)
 {
 	uintptr_t count = (uintptr_t)map_get(&g->edges, key);
 
 	map_put(&g->edges, key, (void *)(count + 1));
-	char *copy = strndup((const char *)key.data, key.len);
-	if (!copy)
-		abort();
-	*vec_push(&o->keys) = copy;
 }
 
-static void edge_drop(struct node_graph *g, const char *key)
+static void edge_drop(struct node_graph *g, struct slice key)
 {
-	uintptr_t count = (uintptr_t)map_get_str(&g->edges, key);
+	uintptr_t count = (uintptr_t)map_get(&g->edges, key);
 
 	if (count > 1)
-		map_put_str(&g->edges, key, (void *)(count - 1));
+		map_put(&g->edges, key, (void *)(count - 1));
 	else
-		map_del_str(&g->edges, key);
+		map_del(&g->edges, key);
 }
 
 static void secret_pv_drop(struct node_graph *g, const char *secret, const struct owner *pv)
@@ -80,52 +76,35 @@ static void owner_free(struct node_graph *g, struct owner *o)
 {
 	if (!o)
 		return;
-	VEC_FOREACH (&o->keys, k) {
-		edge_drop(g, *k);
-		free(*k);
-	}
 	VEC_FOREACH (&o->secrets, s) {
 		secret_pv_drop(g, *s, o);
 		free(*s);
 	}
-	vec_deinit(&o->keys);
 	vec_deinit(&o->secrets);
 	free(o->claim);
-	free(o->name);
 	free(o);
 }
 
-static struct owner *owner_new(const char *name)
+static void map_empty(struct map *m)
 {
-	struct owner *o = calloc(1, sizeof(*o));
-
-	if (!o || !(o->name = strdup(name)))
-		abort();
-	return o;
-}
-
-static void owners_clear(struct node_graph *g, struct map *m)
-{
-	MAP_FOREACH (m, it)
-		owner_free(g, it->value);
 	map_deinit(m);
 	map_init(m, 0);
 }
 
-/* --- life cycle ----------------------------------------------------------------------------------
- */
+/* --- life cycle ------------------------------------------------------------------------------ */
 
-struct node_graph *node_graph_new(void)
+struct node_graph *node_graph_new(node_graph_pod_fn pod_is_on, void *arg)
 {
 	struct node_graph *g = calloc(1, sizeof(*g));
 
 	if (!g)
 		abort();
 	map_init(&g->edges, 0);
-	map_init(&g->pods, 0);
 	map_init(&g->pvs, 0);
 	map_init(&g->attachments, 0);
 	map_init(&g->secret_pvs, 0);
+	g->pod_is_on = pod_is_on;
+	g->arg = arg;
 	return g;
 }
 
@@ -133,10 +112,8 @@ void node_graph_free(struct node_graph *g)
 {
 	if (!g)
 		return;
-	owners_clear(g, &g->pods);
-	owners_clear(g, &g->pvs);
-	owners_clear(g, &g->attachments);
-	map_deinit(&g->pods);
+	node_graph_clear_pvs(g);
+	node_graph_clear_attachments(g);
 	map_deinit(&g->pvs);
 	map_deinit(&g->attachments);
 	map_deinit(&g->secret_pvs);
@@ -146,26 +123,29 @@ void node_graph_free(struct node_graph *g)
 
 void node_graph_clear_pods(struct node_graph *g)
 {
-	owners_clear(g, &g->pods);
+	map_empty(&g->edges);
 }
 
 void node_graph_clear_pvs(struct node_graph *g)
 {
-	owners_clear(g, &g->pvs);
+	MAP_FOREACH (&g->pvs, it)
+		owner_free(g, it->value);
+	map_empty(&g->pvs);
 }
 
 void node_graph_clear_attachments(struct node_graph *g)
 {
-	owners_clear(g, &g->attachments);
+	MAP_FOREACH (&g->attachments, it)
+		free(it->value);
+	map_empty(&g->attachments);
 }
 
-/* --- pods
- * ------------------------------------------------------------------------------------------ */
+/* --- pods ------------------------------------------------------------------------------------ */
 
 struct pod_edges {
 	struct node_graph *g;
-	struct owner *o;
 	const char *node;
+	void (*to)(struct node_graph *g, struct slice key);
 };
 
 static void on_ref(void *arg, enum node_object kind, const char *ns, const char *name)
@@ -173,46 +153,47 @@ static void on_ref(void *arg, enum node_object kind, const char *ns, const char 
 	struct pod_edges *e = arg;
 	char key[KEY_BYTES];
 
-	edge_add(e->g, e->o, edge_key(key, kind, ns, name, e->node));
+	e->to(e->g, edge_key(key, kind, ns, name, e->node));
 }
 
-void node_graph_remove_pod(struct node_graph *g, const char *ns, const char *name)
+/* A mirror pod may refer to nothing. */
+static bool is_mirror(const CoreV1__Pod *pod)
 {
-	char key[KEY_BYTES];
-
-	snprintf(key, sizeof(key), "%s/%s", ns, name);
-	owner_free(g, map_del_str(&g->pods, key));
-}
-
-void node_graph_set_pod(struct node_graph *g, const CoreV1__Pod *pod)
-{
-	const char *ns = pod->metadata->namespace_, *name = pod->metadata->name;
-	char key[KEY_BYTES], edge[KEY_BYTES];
-
-	node_graph_remove_pod(g, ns, name);
-	if (!pod->spec->node_name[0])
-		return;
-	struct pod_edges e = {g, owner_new(name), pod->spec->node_name};
-
-	edge_add(g, e.o, edge_key(edge, NODE_POD, ns, name, e.node));
-	/* The kubelet of a finished pod still reports and deletes it, but reads nothing for it. A
-	 * mirror pod may refer to nothing. */
-	bool mirror = false;
 	for (size_t i = 0; i < pod->metadata->n_annotations; i++)
-		mirror |=
-		    !strcmp(pod->metadata->annotations[i]->key, "kubernetes.io/config.mirror");
-	if (!mirror)
-		pod_refs(pod, on_ref, &e);
-	snprintf(key, sizeof(key), "%s/%s", ns, name);
-	map_put_str(&g->pods, key, e.o);
+		if (!strcmp(pod->metadata->annotations[i]->key, "kubernetes.io/config.mirror"))
+			return true;
+	return false;
 }
 
-/* --- volumes
- * ---------------------------------------------------------------------------------------- */
+static void each_edge(struct node_graph *g, const CoreV1__Pod *pod,
+                      void (*to)(struct node_graph *g, struct slice key))
+{
+	struct pod_edges e = {g, pod->spec->node_name, to};
+
+	if (e.node[0] && !is_mirror(pod))
+		pod_refs(pod, on_ref, &e);
+}
+
+void node_graph_add_pod(struct node_graph *g, const CoreV1__Pod *pod)
+{
+	each_edge(g, pod, edge_add);
+}
+
+void node_graph_remove_pod(struct node_graph *g, const CoreV1__Pod *pod)
+{
+	each_edge(g, pod, edge_drop);
+}
+
+/* --- volumes --------------------------------------------------------------------------------- */
+
+struct pv_edges {
+	struct node_graph *g;
+	struct owner *o;
+};
 
 static void on_pv_secret(void *arg, enum node_object kind, const char *ns, const char *name)
 {
-	struct pod_edges *e = arg;
+	struct pv_edges *e = arg;
 	char key[KEY_BYTES];
 
 	snprintf(key, sizeof(key), "%s/%s", ns, name);
@@ -243,8 +224,10 @@ void node_graph_set_pv(struct node_graph *g, const CoreV1__PersistentVolume *pv)
 	node_graph_remove_pv(g, pv->metadata->name);
 	if (!claim)
 		return;
-	struct pod_edges e = {g, owner_new(pv->metadata->name), NULL};
+	struct pv_edges e = {g, calloc(1, sizeof(*e.o))};
 
+	if (!e.o)
+		abort();
 	snprintf(key, sizeof(key), "%s/%s", claim->namespace_, claim->name);
 	e.o->claim = strdup(key);
 	pv_secrets(pv, on_pv_secret, &e);
@@ -253,22 +236,19 @@ void node_graph_set_pv(struct node_graph *g, const CoreV1__PersistentVolume *pv)
 
 void node_graph_remove_attachment(struct node_graph *g, const char *name)
 {
-	owner_free(g, map_del_str(&g->attachments, name));
+	free(map_del_str(&g->attachments, name));
 }
 
 void node_graph_set_attachment(struct node_graph *g, const StorageV1__VolumeAttachment *va)
 {
-	char edge[KEY_BYTES];
+	char *node = strdup(va->spec->node_name);
 
-	node_graph_remove_attachment(g, va->metadata->name);
-	struct owner *o = owner_new(va->metadata->name);
-	edge_add(g, o,
-	         edge_key(edge, NODE_ATTACHMENT, "", va->metadata->name, va->spec->node_name));
-	map_put_str(&g->attachments, va->metadata->name, o);
+	if (!node)
+		abort();
+	free(map_put_str(&g->attachments, va->metadata->name, node));
 }
 
-/* --- questions
- * --------------------------------------------------------------------------------------- */
+/* --- questions ------------------------------------------------------------------------------- */
 
 static bool has_edge(const struct node_graph *g, enum node_object kind, const char *ns,
                      const char *name, const char *node)
@@ -305,6 +285,12 @@ static bool secret_by_volume(const struct node_graph *g, const char *ns, const c
 bool node_graph_reaches(const struct node_graph *g, const char *node, enum node_object kind,
                         const char *ns, const char *name)
 {
+	const char *attached;
+
+	if (kind == NODE_POD)
+		return g->pod_is_on(g->arg, ns, name, node);
+	if (kind == NODE_ATTACHMENT)
+		return (attached = map_get_str(&g->attachments, name)) && !strcmp(attached, node);
 	if (kind == NODE_PV)
 		return pv_reached(g, map_get_str(&g->pvs, name), node);
 	if (has_edge(g, kind, ns, name, node))
