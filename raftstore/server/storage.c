@@ -272,12 +272,22 @@ static void batch_run(struct storage *st)
 
 /* --- checkpoints --- */
 
+/* What the store says after which nothing may be written any more. */
+static void end_if_unknown(int r, const struct err *err)
+{
+	if (r != -ERR_UNKNOWN)
+		return;
+	log_error(err, "The store has failed");
+	_exit(1);
+}
+
 static void checkpoint_finish(void *arg)
 {
 	struct storage *st = arg;
 	struct err err = ERR_INIT;
 	uint64_t from = clock_mono_ns();
 	int r = store_checkpoint_finish(st->server->store, &err);
+	end_if_unknown(r, &err);
 	stats_commit(st->server->stats, clock_mono_ns() - from);
 	if (r) {
 		log_error(&err, "Could not checkpoint the store");
@@ -371,6 +381,7 @@ static void defragment(struct storage *st, struct rpc_call *call)
 {
 	struct err err = ERR_INIT;
 	int r = store_defragment(st->server->store, st->applied, &err);
+	end_if_unknown(r, &err);
 	if (r) {
 		log_error(&err, "Could not defragment the store");
 		rpc_call_fail(call, err_grpc_status(r), err.text, NULL, 0);
@@ -417,6 +428,7 @@ static int install_run(struct storage *st, struct raft_mark mark)
 	struct err err = ERR_INIT;
 	struct store_mark to = {mark.index, mark.term};
 	int r = store_install(s->store, to, adopt, s, &err);
+	end_if_unknown(r, &err);
 	if (r) {
 		log_error(&err, "Could not install the snapshot of another member");
 		return r;

@@ -74,9 +74,11 @@ int checkpoint_write(struct store *s, uint64_t generation, const struct pin *p, 
 		r = errno;
 	if (!r && renameat(s->dir_fd, "checkpoint.tmp", s->dir_fd, "checkpoint"))
 		r = errno;
-	if (!r && !s->no_sync && fsync(s->dir_fd))
-		r = errno;
-	return r ? store_err(err, r, "checkpoint") : 0;
+	if (r)
+		return store_err(err, r, "checkpoint");
+	if (!s->no_sync && fsync(s->dir_fd))
+		return err_set(err, ERR_UNKNOWN, "checkpoint: %s", strerror(errno));
+	return 0;
 }
 
 static int head_check(struct store *s, const struct checkpoint_head *h, struct err *err)

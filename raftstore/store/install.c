@@ -116,6 +116,6 @@ int store_install(struct store *s, struct store_mark mark,
 	if (!r)
 		r = store_swap(s, &next, mark, err);
 	if (r)
-		store_discard(s, &next);
+		store_discard(s, &next, r != -ERR_UNKNOWN);
 	return r;
 }

@@ -8,6 +8,7 @@
 #include <stdint.h>
 #include <cmocka.h>
 #include <dirent.h>
+#include <errno.h>
 #include <fcntl.h>
 #include <lmdb.h>
 #include <stdio.h>
@@ -22,6 +23,7 @@ enum { KEYS = 2000, DIED = 7 };
 
 static int steps_left = -1; /* -1: lives */
 /* What must have reached the disk before the checkpoint may name the new tables. */
+static bool fail_folder_sync; /* the one that makes the switch durable */
 static bool tables_synced, folder_synced, checkpoint_synced, switched;
 
 static void step(void)
@@ -60,10 +62,15 @@ int __wrap_fsync(int fd)
 	struct stat st;
 	step();
 	int r = __real_fsync(fd);
-	if (!fstat(fd, &st) && S_ISDIR(st.st_mode))
+	if (!fstat(fd, &st) && S_ISDIR(st.st_mode)) {
 		folder_synced = true;
-	else
+		if (fail_folder_sync && switched) {
+			errno = EIO;
+			return -1;
+		}
+	} else {
 		checkpoint_synced = true;
+	}
 	step();
 	return r;
 }
@@ -311,6 +318,52 @@ static void test_crashes(void **state)
 	world_end(&w);
 }
 
+/* Hard links of all files. */
+static void link_all(const char *from, const char *to)
+{
+	DIR *d = opendir(from);
+	for (struct dirent *e; (e = readdir(d));) {
+		char a[400], b[400];
+		snprintf(a, sizeof(a), "%s/%s", from, e->d_name);
+		snprintf(b, sizeof(b), "%s/%s", to, e->d_name);
+		if (e->d_name[0] != '.')
+			assert_int_equal(link(a, b), 0);
+	}
+	closedir(d);
+}
+
+/* Nobody knows which checkpoint the disk holds: with either the store is good. */
+static void test_switch_that_fails(void **state)
+{
+	struct world w;
+	char kept[] = "/tmp/install_test.XXXXXX", path[400];
+	assert_non_null(mkdtemp(kept));
+	world_start(&w);
+	struct store *s = open_at(w.to);
+	fill(s, "old", 10);
+	store_close(s);
+	link_all(w.to, kept);
+	s = open_at(w.to);
+	receive(s, w.copy);
+	switched = false;
+	fail_folder_sync = true;
+	assert_int_equal(install(s, 50), -ERR_UNKNOWN);
+	fail_folder_sync = false;
+	store_close(s);
+	/* The folder with the checkpoint before. */
+	snprintf(path, sizeof(path), "%s/db-0000000000000001.mdb", w.to);
+	assert_int_equal(access(path, F_OK), 0);
+	s = open_at(kept);
+	check(s, "old", 10);
+	store_close(s);
+	s = open_at(w.to);
+	check(s, "new", 50);
+	store_close(s);
+	empty_dir(kept);
+	rmdir(kept);
+	world_end(&w);
+}
+
 static void test_what_is_no_snapshot(void **state)
 {
 	struct world w;
@@ -344,6 +397,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(test_install),
 	    cmocka_unit_test(test_crashes),
+	    cmocka_unit_test(test_switch_that_fails),
 	    cmocka_unit_test(test_what_is_no_snapshot),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -61,8 +61,8 @@ int tables_open(MDB_env *env, bool create, MDB_dbi tables[KV_TABLES], struct err
 void txn_free(struct store_txn *t);
 /* Makes next's environment, whose file is durable, the store's. On failure both are as before. */
 int store_swap(struct store *s, struct store *next, struct store_mark mark, struct err *err);
-/* Deletes what was to be the next generation. */
-void store_discard(struct store *s, struct store *next);
+/* Closes, and deletes, what was to be the next generation. */
+void store_discard(struct store *s, struct store *next, bool delete);
 
 /* The error of an LMDB or errno code. */
 int store_error(int code);

@@ -448,11 +448,13 @@ int store_swap(struct store *s, struct store *next, struct store_mark mark, stru
 	return r;
 }
 
-void store_discard(struct store *s, struct store *next)
+void store_discard(struct store *s, struct store *next, bool delete)
 {
 	_cleanup_buf_ struct buf path = BUF_INIT;
 	if (next->env)
 		mdb_env_close(next->env);
+	if (!delete)
+		return;
 	db_path(s, next->generation, "", &path);
 	unlink((char *)path.data);
 	db_path(s, next->generation, "-lock", &path);
@@ -483,6 +485,6 @@ int store_defragment(struct store *s, struct store_mark mark, struct err *err)
 	if (!r)
 		r = defragment_swap(s, &next, mark, err);
 	if (r)
-		store_discard(s, &next);
+		store_discard(s, &next, r != -ERR_UNKNOWN);
 	return r;
 }

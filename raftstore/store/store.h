@@ -13,6 +13,9 @@
  * the generation); "copy-<number>.tmp" and "received.tmp", snapshots on their way out and in. Mode
  * 0600.
  *
+ * -ERR_UNKNOWN of what makes something durable: whether the checkpoint or the one before is on the
+ * disk cannot be told; both are good, and the process must end without another transaction.
+ *
  * Keys longer than LMDB takes share a bucket under their first bytes: see cursor.c.
  *
  * Threads: transactions that write, checkpoint_begin and defragment belong to one thread (the
