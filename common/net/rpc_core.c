@@ -218,11 +218,13 @@ void rpc_bytes_deinit(struct rpc_bytes *b)
 
 static void drop_blob(void *blob)
 {
+	__tsan_acquire(blob);
 	blob_unref(blob);
 }
 
 grpc_byte_buffer *rpc_buffer_of_blob(struct blob *b)
 {
+	__tsan_release(b);
 	grpc_slice s = grpc_slice_new_with_user_data(b->data, b->len, drop_blob, blob_ref(b));
 	grpc_byte_buffer *out = grpc_raw_byte_buffer_create(&s, 1);
 	grpc_slice_unref(s);
