@@ -47,6 +47,7 @@ struct raft {
 
 	struct raft_hard_state hard;
 	bool hard_dirty;
+	uint64_t hard_seq; /* the batch that holds it */
 	enum raft_role role;
 	uint64_t leader;
 	struct raft_conf conf;        /* in force: the last of `confs` */
@@ -86,6 +87,8 @@ void core_send_persisted(struct raft *r, struct raft_message m);
 void core_append(struct raft *r, const struct raft_entry *e);
 void core_truncate(struct raft *r, uint64_t index);
 void core_commit(struct raft *r, uint64_t index);
+/* Term and vote would be there after a crash. */
+bool core_hard_durable(const struct raft *r);
 /* No other member takes part: nobody to send to. */
 bool core_alone(const struct raft *r);
 

@@ -20,6 +20,11 @@ void core_send(struct raft *r, struct raft_message m)
 	*vec_push(&r->out->send_now) = m;
 }
 
+bool core_hard_durable(const struct raft *r)
+{
+	return !r->hard_dirty && r->tail.persisted_seq >= r->hard_seq;
+}
+
 void core_send_persisted(struct raft *r, struct raft_message m)
 {
 	m.from = r->opt.id;
@@ -230,11 +235,12 @@ static void receive(struct raft *r, const struct raft_message *m)
 static void persisted(struct raft *r, uint64_t seq)
 {
 	uint64_t before = r->tail.persisted;
+	bool was_durable = core_hard_durable(r);
 	tail_persisted(&r->tail, seq);
 	election_persisted(r);
 	if (r->role == RAFT_LEADER)
 		replicate_commit(r);
-	else if (r->tail.persisted > before)
+	else if (r->tail.persisted > before || (!was_durable && core_hard_durable(r)))
 		append_acknowledge(r);
 }
 
@@ -266,6 +272,8 @@ static void finish_persist(struct raft *r)
 	u->persist.hard_state = r->hard;
 	if (r->hard_dirty || u->persist.entries.n)
 		u->persist.seq = tail_sent(&r->tail);
+	if (r->hard_dirty)
+		r->hard_seq = u->persist.seq;
 	r->hard_dirty = false;
 	r->persist_from = 0;
 	assert(u->send_persisted.n == 0 || u->persist.seq);

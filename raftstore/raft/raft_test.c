@@ -148,6 +148,30 @@ static void test_follower_acknowledges_what_is_durable(void **state)
 	raft_entries_deinit(&m.append.entries);
 }
 
+/* What is durable already is acknowledged in a new term when the term is durable, too. */
+static void test_acknowledgement_waits_for_the_term(void **state)
+{
+	_cleanup_(raft_free_p) struct raft *r = new_raft(3, (struct raft_hard_state){1, 0});
+	_cleanup_(raft_update_deinit) struct raft_update u = {0};
+	struct raft_message m = {.type = RAFT_MSG_APPEND, .from = 2, .term = 1};
+	*vec_push(&m.append.entries) = (struct raft_entry){1, 1, RAFT_ENTRY_NOOP, NULL};
+	receive(r, &u, m);
+	step(r, &u, (struct raft_event){.type = RAFT_PERSISTED, .persisted_seq = 1});
+	m.from = 3;
+	m.term = 2;
+	receive(r, &u, m);
+	assert_int_equal(u.persist.seq, 2);
+	assert_true(u.persist.has_hard_state);
+	assert_int_equal(u.send_now.n, 0);
+	receive(r, &u, m);
+	assert_int_equal(u.send_now.n, 0);
+	step(r, &u, (struct raft_event){.type = RAFT_PERSISTED, .persisted_seq = 2});
+	assert_int_equal(u.send_now.n, 1);
+	assert_int_equal(u.send_now.at[0].to, 3);
+	assert_int_equal(u.send_now.at[0].append_result.index, 1);
+	raft_entries_deinit(&m.append.entries);
+}
+
 static void test_leader_commits_only_its_own_term(void **state)
 {
 	/* Paper, figure 8: two members hold entry 2 of an older term, which is not committed yet.
@@ -327,6 +351,7 @@ int main(void)
 	    cmocka_unit_test(test_pre_vote_changes_nothing),
 	    cmocka_unit_test(test_questions_differ_after_a_restart),
 	    cmocka_unit_test(test_follower_acknowledges_what_is_durable),
+	    cmocka_unit_test(test_acknowledgement_waits_for_the_term),
 	    cmocka_unit_test(test_leader_commits_only_its_own_term),
 	    cmocka_unit_test(test_quorum),
 	    cmocka_unit_test(test_conf_as_bytes),

@@ -2,10 +2,11 @@
 /* AppendEntries (paper, figure 2 and section 5.3). */
 #include "raftstore/raft/core.h"
 
-/* Tells the leader what matches its log and is durable. */
+/* Tells the leader what matches its log and is durable, once the term is, too: who forgot the term
+ * might let a leader of before replace what is acknowledged (paper, figure 2). */
 void append_acknowledge(struct raft *r)
 {
-	if (!r->leader || r->leader == r->opt.id || r->matched == 0)
+	if (!r->leader || r->leader == r->opt.id || r->matched == 0 || !core_hard_durable(r))
 		return;
 	core_send(r, (struct raft_message){
 	                 .type = RAFT_MSG_APPEND_RESULT,
