@@ -205,9 +205,10 @@ static void unsave(struct question *q)
 	node_propose(q->lessor->server->node, r);
 }
 
-static void on_renew_confirmed(void *arg, int outcome)
+static void on_renew_turn(void *arg)
 {
 	struct question *q = arg;
+	int outcome = q->outcome;
 	struct lease_timer *t = lease_heap_find(&q->lessor->heap, q->id);
 	if (!outcome && !q->lessor->primary)
 		outcome = OUTCOME_NOT_LEADER;
@@ -217,6 +218,18 @@ static void on_renew_confirmed(void *arg, int outcome)
 		unsave(q);
 	else
 		renew_now(q);
+}
+
+/* What was applied by now has its notes on the loop's queue, but perhaps behind what runs now. */
+static void after_notes(struct question *q, int outcome, loop_fn turn)
+{
+	q->outcome = outcome;
+	loop_post(q->lessor->server->loop, turn, q);
+}
+
+static void on_renew_confirmed(void *arg, int outcome)
+{
+	after_notes(arg, outcome, on_renew_turn);
 }
 
 static void out_left(struct lessor *l, const struct question *q, struct buf *b)
@@ -247,9 +260,10 @@ static int out_keys(struct server *s, int64_t id, struct buf *b)
 	return r;
 }
 
-static void on_left_confirmed(void *arg, int outcome)
+static void on_left_turn(void *arg)
 {
 	struct question *q = arg;
+	int outcome = q->outcome;
 	struct lessor *l = q->lessor;
 	_cleanup_buf_ struct buf b = BUF_INIT;
 	if (!outcome && !l->primary)
@@ -260,6 +274,11 @@ static void on_left_confirmed(void *arg, int outcome)
 		outcome = out_keys(l->server, q->id, &b);
 	q->left(q->arg, outcome, buf_view(&b));
 	free(q);
+}
+
+static void on_left_confirmed(void *arg, int outcome)
+{
+	after_notes(arg, outcome, on_left_turn);
 }
 
 static struct question *question_new(struct server *s, int64_t id, void *arg)
