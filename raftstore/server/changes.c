@@ -25,13 +25,20 @@ struct change {
 		CHANGE_BEGUN,  /* in this leader's log */
 		CHANGE_BEHIND, /* done; applied here when the index is */
 	} state;
+	bool answered; /* before what was begun has ended */
 	uint64_t index;
 	void (*done)(void *arg, int outcome);
 	void *arg;
 	struct peers_answer *answer; /* instead of done */
 };
 
-static void change_end(struct change *c, int outcome)
+static void change_free(struct change *c)
+{
+	arena_deinit(&c->arena);
+	free(c);
+}
+
+static void change_answer(struct change *c, int outcome)
 {
 	struct node *n = c->node;
 	for (size_t i = 0; i < n->changes.n; i++) {
@@ -46,8 +53,12 @@ static void change_end(struct change *c, int outcome)
 		peers_answer(c->answer, outcome, slice_of(index, sizeof(index)));
 	else
 		c->done(c->arg, outcome);
-	arena_deinit(&c->arena);
-	free(c);
+}
+
+static void change_end(struct change *c, int outcome)
+{
+	change_answer(c, outcome);
+	change_free(c);
 }
 
 /* --- etcd's checks --- */
@@ -175,7 +186,10 @@ static void on_change_applied(void *arg)
 	int outcome = note->outcome;
 	free(note);
 	/* The members have been read again: that was posted before this. */
-	change_end(c, outcome);
+	if (c->answered)
+		change_free(c);
+	else
+		change_end(c, outcome);
 }
 
 /* Storage thread, or the loop. */
@@ -278,6 +292,10 @@ static void on_asked(void *arg, int result, struct slice answer)
 {
 	struct change *c = arg;
 	struct node *n = c->node;
+	if (c->answered) {
+		change_free(c);
+		return;
+	}
 	if (result == OUTCOME_NOT_LEADER || result == -ERR_UNAVAILABLE ||
 	    result == -ERR_TOO_MANY_REQUESTS) {
 		c->state = CHANGE_WAITS;
@@ -393,6 +411,12 @@ void node_change_asked(struct node *n, const struct member_change *from, struct 
 
 void changes_stop(struct node *n)
 {
-	while (n->changes.n)
-		change_end(vec_last(&n->changes)[0], OUTCOME_STOPPED);
+	while (n->changes.n) {
+		struct change *c = vec_last(&n->changes)[0];
+		change_answer(c, OUTCOME_STOPPED);
+		/* The end of what was begun or asked comes still, and refers to it. */
+		c->answered = c->state == CHANGE_BEGUN || c->state == CHANGE_ASKED;
+		if (!c->answered)
+			change_free(c);
+	}
 }
