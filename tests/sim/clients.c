@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include "common/net/rpc_core.h"
+#include "raftstore/server/server.h"
 #include "tests/sim/edges.h"
 
 enum kind {
@@ -602,12 +603,18 @@ static void ask(struct client *c)
 	}
 }
 
+/* Learners refuse. */
+static bool answers_reads(const struct member *m)
+{
+	return m->up && !m->gone && !m->server->learner;
+}
+
 static void next(void *arg)
 {
 	struct client *c = arg;
 	if (finishing) {
 		c->finishing = true;
-		while (c->next_member < sim.n && !sim.members[c->next_member].up)
+		while (c->next_member < sim.n && !answers_reads(&sim.members[c->next_member]))
 			c->next_member++;
 		if (c->next_member >= sim.n) {
 			c->finished = true;

@@ -58,6 +58,8 @@ static void promise(struct holder *h, int64_t ttl_s)
 	uint64_t us = (uint64_t)ttl_s * 1000000;
 	h->promised_us = MAX(h->promised_us, h->asked_us + us - us * DRIFT_PERCENT / 100);
 	h->renewed_us = sim.now_us;
+	sim_say("lease %" PRId64 " of %" PRId64 " s is promised by member %u until %.3f s", h->id,
+	        ttl_s, h->member->at, (double)h->promised_us / 1e6);
 }
 
 void leases_change(const struct change *c)

@@ -174,7 +174,7 @@ static void on_end(void *arg, int code, const char *text, bool sent, struct slic
 	sim_say("watcher %u: %s", w->at, text);
 	w->call = NULL;
 	w->calls++;
-	if (!sim.healed || !w->member->up)
+	if (!sim.healed || !w->member->up || sim_chance(300))
 		w->member = clients_pick();
 	sim_after(5000 + sim_below(200000), begin, w);
 }

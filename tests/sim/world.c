@@ -7,6 +7,7 @@
 #include "tests/sim/clients.h"
 #include "tests/sim/edges.h"
 #include "tests/sim/leases.h"
+#include "tests/sim/operators.h"
 #include "tests/sim/watchers.h"
 
 enum {
@@ -38,7 +39,7 @@ static void temper_draw(void)
 	    .stops = weight() / 2,
 	    .cuts = weight(),
 	    .disks = weight(),
-	    .changes = weight() / 2,
+	    .changes = weight(),
 	    .network = weight(),
 	    .every_us = 100000 + sim_below(900000),
 	};
@@ -157,8 +158,7 @@ static void cause(void *arg)
 {
 	if (sim.healed)
 		return;
-	unsigned all = temper.crashes + temper.stops + temper.cuts + temper.disks + temper.changes +
-	               temper.network;
+	unsigned all = temper.crashes + temper.stops + temper.cuts + temper.disks + temper.network;
 	sim_after(temper.every_us / 2 + sim_below(temper.every_us), cause, NULL);
 	ease();
 	if (!all)
@@ -227,10 +227,11 @@ static void demand_progress(void)
 {
 	uint64_t until = sim.now_us + PROGRESS_US;
 	bool asked = false;
+	operators_finish();
 	while (!sim.result && sim.now_us < until) {
 		sim_run_until(sim.now_us + STEP_US);
 		keep_up();
-		if (!asked && sim.now_us > until - PROGRESS_US + 3000000) {
+		if (!asked && operators_finished() && sim.now_us > until - PROGRESS_US + 3000000) {
 			asked = true;
 			clients_finish();
 			leases_finish();
@@ -239,7 +240,9 @@ static void demand_progress(void)
 		if (asked && clients_finished() && watchers_finished() && leases_finished())
 			return;
 	}
-	if (!clients_finished())
+	if (!operators_finished())
+		sim_fail(SIM_LIVENESS, "no progress: nobody tells who belongs to the cluster");
+	else if (!clients_finished())
 		sim_fail(SIM_LIVENESS, "no progress: %s", clients_waiting_for());
 	else if (!watchers_finished())
 		sim_fail(SIM_LIVENESS, "no progress: %s", watchers_waiting_for());
@@ -256,6 +259,7 @@ void world_run(uint64_t seed, bool verbose)
 	clients_reset();
 	watchers_reset();
 	leases_reset();
+	operators_reset();
 	sim.delay_us = 500;
 	sim.slow_us = 100000;
 	temper_draw();
@@ -263,6 +267,7 @@ void world_run(uint64_t seed, bool verbose)
 	clients_start(1 + (unsigned)sim_below(6));
 	watchers_start((unsigned)sim_below(4));
 	leases_start((unsigned)sim_below(3));
+	operators_start(temper.changes);
 	sim_after(2000000, cause, NULL);
 	sim_run_until(4000000 + sim_below(TROUBLE_US));
 	if (!sim.result)
