@@ -276,6 +276,8 @@ static void entrance_open(struct peers *p, struct rpc_call *call, struct peer *p
 	/* An empty frame is the welcome. */
 	wire_begin(&in->out.frame);
 	flush_later(in);
+	for (int i = 0; i < LANES; i++)
+		lane_hurry(&peer->lanes[i]);
 	peer_changed(peer);
 }
 

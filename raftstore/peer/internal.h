@@ -62,7 +62,7 @@ struct lane {
 	struct outbox out;
 	struct list asks;        /* struct ask, whose answer comes on this lane */
 	struct loop_timer timer; /* connects; gives up connecting; pings */
-	uint64_t connected_ms;
+	uint64_t connected_ms, began_ms;
 	unsigned unanswered; /* pings since something was heard */
 	uint32_t pause_ms;
 	unsigned turn; /* which URL */
@@ -128,6 +128,8 @@ void lane_init(struct lane *l, struct peer *peer, enum lane_kind kind);
 void lane_start(struct lane *l);
 void lane_close(struct lane *l);
 /* False: the queue is full. */
+/* The other side is there: the lane does not wait until it would have tried again. */
+void lane_hurry(struct lane *l);
 bool lane_has_room(const struct lane *l, size_t bytes);
 void lane_flush(struct lane *l);
 

@@ -10,7 +10,8 @@ enum {
 	CONNECT_MS = 3000, /* then the next URL is tried */
 	PAUSE_FIRST_MS = 20,
 	PAUSE_MAX_MS = 500,
-	STABLE_MS = 1000, /* a connection that held as long is replaced at once */
+	HURRY_AFTER_MS = 20, /* an attempt that is younger is let go on */
+	STABLE_MS = 1000,    /* a connection that held as long is replaced at once */
 	PING_MS = 1000,
 	SILENT_PINGS = 4, /* as many without an answer: the connection is lost */
 };
@@ -187,6 +188,7 @@ static void lane_connect(struct lane *l)
 		return;
 	}
 	start_stream(l);
+	l->began_ms = now_ms(l);
 	loop_timer_start(&l->timer, CONNECT_MS);
 }
 
@@ -243,6 +245,16 @@ void lane_close(struct lane *l)
 {
 	loop_timer_stop(&l->timer);
 	lane_reset(l);
+}
+
+void lane_hurry(struct lane *l)
+{
+	bool nowhere = !*l->peer->urls;
+	if (nowhere || l->connected || (l->stream && now_ms(l) - l->began_ms < HURRY_AFTER_MS))
+		return;
+	lane_reset(l);
+	l->pause_ms = 0;
+	loop_timer_start(&l->timer, 0);
 }
 
 bool lane_has_room(const struct lane *l, size_t bytes)

@@ -164,10 +164,11 @@ void election_vote(struct raft *r, uint64_t from, bool granted)
 	struct peer *p = core_peer(r, from);
 	if (p->vote == RAFT_VOTE_NONE)
 		p->vote = granted ? RAFT_VOTE_YES : RAFT_VOTE_NO;
-	/* Who agreed to an election and refuses its vote has voted for another candidate. The vote
-	 * is split, and where a member is missing nobody may ever win it: another try comes soon,
-	 * which is drawn anew. One that wins meanwhile stops it. */
-	if (!granted && r->role == RAFT_CANDIDATE)
+	/* A refusal may pass soon: the other one had not noticed yet that the leader is gone, or
+	 * has voted for another candidate, and where a member is missing nobody may ever win a
+	 * split vote. Another try comes soon, which is drawn anew; one that wins meanwhile stops
+	 * it. */
+	if (!granted)
 		r->election_at_ms =
 		    MIN(r->election_at_ms, r->now_ms + r->opt.heartbeat_ms +
 		                               rng_below(&r->opt.rng, 2 * r->opt.heartbeat_ms));

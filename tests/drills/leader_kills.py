@@ -48,7 +48,7 @@ def main():
     p.add_argument('--election-ms', type=int, default=1000)
     p.add_argument('--stop', action='store_true')
     p.add_argument('--p99-ms', type=float, help='fail when the 99th percentile is above')
-    p.add_argument('--keep', action='store_true')
+    p.add_argument('--keep', action='store_true', help='leave the folder; tell the time of each kill')
     args = p.parse_args()
     enter()
     with Members(args.build, args.store, args.size, args.election_ms, keep=args.keep) as c:
@@ -62,6 +62,9 @@ def main():
           f'{len(history.acknowledged(ops))} writes acknowledged, none lost; to the next one: '
           f'p50 {quantile(times, 0.5):.0f} ms, p99 {quantile(times, 0.99):.0f} ms, '
           f'max {times[-1]:.0f} ms')
+    if args.keep:
+        for t in kills:
+            print(f'{t} {history.first_ack_after(ops, t) / 1e6:.0f} ms')
     check(args.p99_ms is None or quantile(times, 0.99) <= args.p99_ms, 'too slow')
 
 
