@@ -10,7 +10,6 @@ The daemons live through it within their memory, say nothing of the sanitizers, 
 """
 import argparse
 import collections
-import http.client
 import json
 import multiprocessing
 import os
