@@ -106,17 +106,52 @@ void auth_stop(struct server *s)
 
 /* --- tokens --- */
 
-void token_hash(struct slice token, uint8_t out[TOKEN_HASH_BYTES])
+void token_hash(struct slice name, uint8_t out[TOKEN_HASH_BYTES])
 {
-	SHA256(token.data, token.len, out);
+	SHA256(name.data, name.len, out);
+}
+
+/* NAME.INDEX. False: it cannot be one of ours. */
+static bool token_split(struct slice token, struct slice *ret_name, uint64_t *ret_index)
+{
+	enum { INDEX_DIGITS = 20 };
+	if (token.len <= TOKEN_LETTERS + 1 || token.len > TOKEN_LETTERS + 1 + INDEX_DIGITS ||
+	    token.data[TOKEN_LETTERS] != '.')
+		return false;
+	*ret_index = 0;
+	for (size_t i = TOKEN_LETTERS + 1; i < token.len; i++) {
+		unsigned digit = token.data[i] - (unsigned)'0';
+		if (digit > 9)
+			return false;
+		*ret_index = *ret_index * 10 + digit;
+	}
+	*ret_name = slice_of(token.data, TOKEN_LETTERS);
+	return true;
+}
+
+static struct slice token_of(const struct rpc_call *call)
+{
+	struct slice token = rpc_call_metadata(call, "token");
+	return token.data ? token : rpc_call_metadata(call, "authorization");
+}
+
+bool auth_token_is_early(struct server *s, struct rpc_call *call)
+{
+	struct slice name;
+	uint64_t index;
+	/* It may be that auth has been switched on elsewhere, and not here. */
+	if (s->auth->jwt)
+		return false;
+	struct slice token = token_of(call);
+	return token.data && token_split(token, &name, &index) && index > s->applied;
 }
 
 int auth_make_token(struct server *s, const struct auth_user *u, uint64_t revision, struct buf *out,
-                    bool *ret_replicate)
+                    bool *ret_simple)
 {
 	static const char letters[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ";
 	const struct jwt_keys *k = s->auth->jwt;
-	*ret_replicate = !k;
+	*ret_simple = !k;
 	if (k) {
 		struct jwt_claims c = {
 		    .user = u->name,
@@ -135,7 +170,6 @@ int auth_make_token(struct server *s, const struct auth_user *u, uint64_t revisi
 		buf_byte(out, (uint8_t)letters[b]);
 		i++;
 	}
-	buf_printf(out, ".%llu", (unsigned long long)s->applied);
 	return 0;
 }
 
@@ -144,8 +178,12 @@ static bool simple_identify(struct server *s, struct slice token, struct arena *
                             struct identity *ret)
 {
 	struct auth *a = s->auth;
+	struct slice name;
+	uint64_t index;
 	uint8_t hash[TOKEN_HASH_BYTES];
-	token_hash(token, hash);
+	if (!token_split(token, &name, &index))
+		return false;
+	token_hash(name, hash);
 	pthread_mutex_lock(&a->lock);
 	const struct token *t = tokens_use(&a->tokens, hash, clock_mono_ms());
 	const struct auth_user *u =
@@ -190,9 +228,7 @@ int auth_identify(struct server *s, struct rpc_call *call, struct arena *a, stru
 	*ret = (struct identity){0};
 	if (!s->auth_on)
 		return 0;
-	struct slice token = rpc_call_metadata(call, "token");
-	if (!token.data)
-		token = rpc_call_metadata(call, "authorization");
+	struct slice token = token_of(call);
 	if (!token.data) {
 		certificate_identify(s, call, a, ret);
 		return 0;

@@ -19,6 +19,11 @@ struct auth_view *auth_now(struct server *s);
 /* Who has sent the call: by its token, or by its certificate with --client-cert-auth; nobody when
  * it tells nothing, or auth is off. INVALID_AUTH_TOKEN. */
 int auth_identify(struct server *s, struct rpc_call *call, struct arena *a, struct identity *ret);
+/* Has the token been made by an entry that this member has not applied? */
+bool auth_token_is_early(struct server *s, struct rpc_call *call);
+/* Gives the unary call to the method when that entry has been applied. */
+void auth_wait(struct server *s, const struct rpc_method *m, struct rpc_call *call,
+               struct slice message);
 /* For the request; call it before the command is made. */
 int request_identify(struct server *s, struct request *q);
 
@@ -50,8 +55,10 @@ void password_hash(const char *password, unsigned cost, struct buf *out);
 /* Takes as long for a user that there is not (NULL) as for one that there is. */
 bool password_matches(const struct auth_user *u, const char *password, unsigned cost);
 
-/* Appends a token for the user; true: the caller must have it replicated under its hash (simple
- * tokens); false: it stands for itself (JSON web tokens). TOKEN_VERIFY_ONLY. */
+/* Appends a token for the user. A simple one (*ret_simple) is a name and where in the log it was
+ * made: the caller has its name replicated under the hash, then appends ".INDEX".
+ * TOKEN_VERIFY_ONLY. */
 int auth_make_token(struct server *s, const struct auth_user *u, uint64_t revision, struct buf *out,
-                    bool *ret_replicate);
-void token_hash(struct slice token, uint8_t out[TOKEN_HASH_BYTES]);
+                    bool *ret_simple);
+/* Of a simple token's name. */
+void token_hash(struct slice name, uint8_t out[TOKEN_HASH_BYTES]);

@@ -158,6 +158,7 @@ struct login {
 	struct rpc_call *call;
 	struct arena arena;
 	Etcdserverpb__AuthenticateRequest *message;
+	const char *token; /* its name, while it is replicated */
 };
 
 static void login_end(struct login *l, int r)
@@ -171,27 +172,44 @@ static void login_end(struct login *l, int r)
 	free(l);
 }
 
-/* The token is valid everywhere once its hash has been applied; the client alone gets it. */
-static void token_propose(struct login *l, const struct auth_user *u, struct slice token)
+static void reply_token(struct login *l, struct slice token)
 {
-	struct server *s = l->server;
+	_cleanup_buf_ struct buf b = BUF_INIT;
+	out_header(&b, l->server, l->server->revision);
+	out_bytes(&b, 2, token);
+	rpc_call_reply(l->call, buf_view(&b));
+}
+
+/* The entry has been applied here, and the token tells others up to where they must have come. */
+static void token_made(void *arg, int outcome, struct slice answer)
+{
+	struct login *l = arg;
+	if (!outcome) {
+		_cleanup_buf_ struct buf token = BUF_INIT;
+		buf_printf(&token, "%s.%llu", l->token, (unsigned long long)l->server->applied);
+		reply_token(l, buf_view(&token));
+	}
+	login_end(l, outcome);
+}
+
+/* The token is valid everywhere once its hash has been applied; the client alone gets it. */
+static void token_propose(struct login *l, const struct auth_user *u, struct slice name)
+{
 	uint8_t hash[TOKEN_HASH_BYTES];
-	_cleanup_buf_ struct buf field = BUF_INIT;
-	struct request *q = request_new(l->call, COMMAND_AUTHENTICATED);
+	struct request *q = request_new(NULL, COMMAND_AUTHENTICATED);
 	Raftstorepb__Authenticated *m = arena_new(&q->arena, Raftstorepb__Authenticated);
 	raftstorepb__authenticated__init(m);
-	token_hash(token, hash);
+	token_hash(name, hash);
 	m->user = arena_strndup(&q->arena, u->name.data, u->name.len);
 	m->stamp = u->stamp;
 	m->token_hash.data = arena_memdup(&q->arena, hash, sizeof(hash));
 	m->token_hash.len = sizeof(hash);
 	q->message = &m->base;
-	q->who.system = true;
-	out_bytes(&field, 2, token);
-	q->append = slice_of(arena_memdup(&q->arena, field.data, field.len), field.len);
+	l->token = arena_strndup(&l->arena, name.data, name.len);
+	q->done = token_made;
+	q->done_arg = l;
 	request_pack_command(q);
-	login_end(l, 0);
-	node_propose(s->node, q);
+	node_propose(l->server->node, q);
 }
 
 static int login_check(struct login *l, const struct auth_view *v, const struct auth_user **ret)
@@ -212,24 +230,20 @@ static void login_slowly(void *arg)
 	struct server *s = l->server;
 	const struct auth_user *u = NULL;
 	_cleanup_buf_ struct buf token = BUF_INIT;
-	bool replicate = false;
+	bool simple = false;
 	_cleanup_(auth_view_unref_p) struct auth_view *v = auth_now(s);
 	int r = login_check(l, v, &u);
 	if (r == OUTCOME_AUTH_FAILED)
 		log_info("Authentication has failed", LOG_STR("user", l->message->name),
 		         LOG_STR("from", rpc_call_peer_address(l->call)));
 	if (!r)
-		r = auth_make_token(s, u, auth_revision(v), &token, &replicate);
-	if (!r && replicate) {
+		r = auth_make_token(s, u, auth_revision(v), &token, &simple);
+	if (!r && simple) {
 		token_propose(l, u, buf_view(&token));
 		return;
 	}
-	if (!r) {
-		_cleanup_buf_ struct buf b = BUF_INIT;
-		out_header(&b, s, s->revision);
-		out_bytes(&b, 2, buf_view(&token));
-		rpc_call_reply(l->call, buf_view(&b));
-	}
+	if (!r)
+		reply_token(l, buf_view(&token));
 	login_end(l, r);
 }
 

@@ -313,5 +313,5 @@ void election_service_add(struct server *s)
 	    {"/v3electionpb.Election/Resign", RPC_UNARY, on_resign, s, NULL},
 	};
 	for (size_t i = 0; i < ARRAY_LEN(methods); i++)
-		rpc_server_method(s->rpc, &methods[i]);
+		service_add(s, &methods[i]);
 }

@@ -80,5 +80,5 @@ void lock_service_add(struct server *s)
 	    {"/v3lockpb.Lock/Unlock", RPC_UNARY, on_unlock, s, NULL},
 	};
 	for (size_t i = 0; i < ARRAY_LEN(methods); i++)
-		rpc_server_method(s->rpc, &methods[i]);
+		service_add(s, &methods[i]);
 }

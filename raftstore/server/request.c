@@ -63,12 +63,6 @@ void call_fail(struct rpc_call *call, int outcome)
 
 void request_reply(struct request *q, struct slice message)
 {
-	_cleanup_buf_ struct buf all = BUF_INIT;
-	if (q->append.len) {
-		buf_slice(&all, message);
-		buf_slice(&all, q->append);
-		message = buf_view(&all);
-	}
 	if (q->call)
 		rpc_call_reply(q->call, message);
 	if (q->done)

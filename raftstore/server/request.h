@@ -56,7 +56,6 @@ struct request {
 	bool here_only;         /* is no other leader's */
 	int64_t wait_compacted; /* answer when compaction has erased up to here */
 	struct identity who;    /* in the arena */
-	struct slice append;    /* in the arena: behind the answer */
 	/* Told instead of a call, once, on any thread. */
 	void (*done)(void *arg, int outcome, struct slice answer);
 	void *done_arg;

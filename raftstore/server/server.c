@@ -164,9 +164,9 @@ static const char *const learner_methods[] = {
 
 /* What touches keys and leases: refused while the members' tables are known to differ. */
 static const char *const corruptible_methods[] = {
-    "/etcdserverpb.KV/Range",       "/etcdserverpb.KV/Put",
-    "/etcdserverpb.KV/DeleteRange", "/etcdserverpb.KV/Txn",
-    "/etcdserverpb.KV/Compact",     "/etcdserverpb.Lease/LeaseGrant",
+    "/etcdserverpb.KV/Range",          "/etcdserverpb.KV/Put",
+    "/etcdserverpb.KV/DeleteRange",    "/etcdserverpb.KV/Txn",
+    "/etcdserverpb.KV/Compact",        "/etcdserverpb.Lease/LeaseGrant",
     "/etcdserverpb.Lease/LeaseRevoke",
 };
 
@@ -189,6 +189,8 @@ static void on_call(struct rpc_call *call, struct slice message, void *arg)
 		call_fail(call, OUTCOME_NO_LEADER);
 	else if (v->corruptible && s->alarms & 1u << ETCDSERVERPB__ALARM_TYPE__CORRUPT)
 		call_fail(call, OUTCOME_CORRUPT);
+	else if (v->method.kind == RPC_UNARY && auth_token_is_early(s, call))
+		auth_wait(s, &v->method, call, message);
 	else
 		v->method.on_call(call, message, v->method.arg);
 }
