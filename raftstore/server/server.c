@@ -367,10 +367,10 @@ void server_deinit(struct server *s)
 	if (s->snapshots)
 		snapshots_stop(s);
 	node_stop(s);
+	worker_stop(&s->copy_worker); /* it may copy for the storage worker */
 	storage_stop(s);
 	worker_stop(&s->sync_worker);
 	worker_stop(&s->read_worker);
-	worker_stop(&s->copy_worker);
 	corruption_stop(s);
 	if (s->snapshots)
 		snapshots_free(s);

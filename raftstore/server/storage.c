@@ -17,6 +17,8 @@ enum {
 	CHECKPOINT_ENTRIES = 20000,
 	COMPACT_BUDGET = 500, /* changes looked at between batches */
 	RETRY_MS = 1000,
+	SWAP_RETRY_MS = 2, /* while something reads */
+	SWAP_TRIES = 1000, /* before everything waits for it */
 };
 
 struct item {
@@ -43,6 +45,14 @@ struct storage {
 	bool retry_posted;      /* the batch is tried again later */
 	bool checkpoint_posted; /* a turn comes when the time for a checkpoint has */
 	VEC(struct request *) wait_compacted;
+	struct {
+		struct rpc_call *call; /* NULL: none is under way */
+		atomic_bool copied;    /* by the copy worker */
+		bool later;            /* another turn is on its way */
+		int result;
+		unsigned tries;
+		struct err err;
+	} defragmentation;
 	atomic_bool stalled, checkpointing;
 	atomic_uint_fast64_t batches, entries, checkpoints, n_events;
 
@@ -377,20 +387,86 @@ static void compact_some(struct storage *st)
 		compact_done(st);
 }
 
-static void defragment(struct storage *st, struct rpc_call *call)
+/* --- defragmentation: the copy worker copies beside the writes, a turn ends it --- */
+
+static void defragment_answer(struct storage *st, int r, const struct err *err)
 {
-	struct err err = ERR_INIT;
-	int r = store_defragment(st->server->store, st->applied, &err);
-	end_if_unknown(r, &err);
+	struct rpc_call *call = TAKE(st->defragmentation.call);
 	if (r) {
-		log_error(&err, "Could not defragment the store");
-		rpc_call_fail(call, err_grpc_status(r), err.text, NULL, 0);
+		log_error(err, "Could not defragment the store");
+		rpc_call_fail(call, err_grpc_status(r), err->text, NULL, 0);
 		return;
 	}
 	log_info("Defragmented the store", LOG_INT("bytes", store_file_bytes(st->server->store)));
 	_cleanup_buf_ struct buf b = BUF_INIT;
 	out_header(&b, st->server, st->server->revision);
 	rpc_call_reply(call, buf_view(&b));
+}
+
+static void defragment_copy(void *arg)
+{
+	struct storage *st = arg;
+	st->defragmentation.result =
+	    store_defragment_copy(st->server->store, &st->defragmentation.err);
+	st->defragmentation.copied = true;
+	pthread_mutex_lock(&st->lock);
+	wake(st);
+	pthread_mutex_unlock(&st->lock);
+}
+
+static void defragment_begin(struct storage *st, struct rpc_call *call)
+{
+	st->defragmentation.call = call;
+	st->defragmentation.copied = false;
+	st->defragmentation.tries = 0;
+	st->defragmentation.err = ERR_INIT;
+	int r = store_defragment_begin(st->server->store, &st->defragmentation.err);
+	if (r == -ERR_TOO_MANY_REQUESTS) {
+		/* The one before is not durable yet: the checkpoint's end brings another turn. */
+		st->defragmentation.call = NULL;
+		pthread_mutex_lock(&st->lock);
+		*vec_push(&st->defragment) = call;
+		pthread_mutex_unlock(&st->lock);
+	} else if (r) {
+		defragment_answer(st, r, &st->defragmentation.err);
+	} else {
+		worker_post(&st->server->copy_worker, defragment_copy, st);
+	}
+}
+
+static void on_defragment_later(void *arg)
+{
+	struct storage *st = arg;
+	st->defragmentation.later = false;
+	pthread_mutex_lock(&st->lock);
+	wake(st);
+	pthread_mutex_unlock(&st->lock);
+}
+
+/* When the copy is made, no checkpoint is on the way (its end brings another turn) and nobody
+ * reads. */
+static void defragment_consider(struct storage *st)
+{
+	if (!st->defragmentation.call || !st->defragmentation.copied || st->checkpointing)
+		return;
+	struct store *s = st->server->store;
+	struct err *err = &st->defragmentation.err;
+	int r = st->defragmentation.result;
+	if (r) {
+		store_defragment_abort(s);
+	} else {
+		bool wait = ++st->defragmentation.tries > SWAP_TRIES;
+		r = store_defragment_end(s, wait, err);
+		if (r == -ERR_TOO_MANY_REQUESTS) {
+			if (!st->defragmentation.later)
+				worker_post_later(&st->worker, SWAP_RETRY_MS, on_defragment_later,
+				                  st);
+			st->defragmentation.later = true;
+			return;
+		}
+		st->since += !r; /* a checkpoint makes it durable */
+	}
+	defragment_answer(st, r, err);
 }
 
 /* --- snapshots of other members --- */
@@ -450,14 +526,16 @@ static int install_run(struct storage *st, struct raft_mark mark)
 	return 0;
 }
 
-/* When all before it is applied, and no checkpoint is on the way: its end brings another turn. */
+/* When all before it is applied, and no checkpoint or defragmentation is on the way: their ends
+ * bring another turn. */
 static void install_consider(struct storage *st)
 {
 	pthread_mutex_lock(&st->lock);
 	void (*done)(void *arg, int result) = st->install.done;
 	void *arg = st->install.arg;
 	struct raft_mark mark = st->install.mark;
-	bool now = done && !st->stop && !st->queue.n && !st->batch.n && !st->checkpointing;
+	bool now = done && !st->stop && !st->queue.n && !st->batch.n && !st->checkpointing &&
+	           !st->defragmentation.call;
 	if (now)
 		st->install.done = NULL;
 	pthread_mutex_unlock(&st->lock);
@@ -485,7 +563,7 @@ static void take(struct storage *st, struct rpc_call **ret_defragment)
 		memmove(st->queue.at, st->queue.at + n, (st->queue.n - n) * sizeof(struct item));
 		st->queue.n -= n;
 	}
-	bool may = st->defragment.n && !st->checkpointing;
+	bool may = st->defragment.n && !st->checkpointing && !st->defragmentation.call && !st->stop;
 	*ret_defragment = may ? vec_pop(&st->defragment) : NULL;
 	pthread_mutex_unlock(&st->lock);
 }
@@ -500,7 +578,8 @@ static void storage_turn(void *arg)
 	else if (st->compacting)
 		compact_some(st);
 	if (call)
-		defragment(st, call);
+		defragment_begin(st, call);
+	defragment_consider(st);
 	install_consider(st);
 	pthread_mutex_lock(&st->lock);
 	bool stop = st->stop;
@@ -553,6 +632,8 @@ void storage_stop(struct server *s)
 	VEC_FOREACH (&st->defragment, call)
 		call_fail(*call, OUTCOME_STOPPED);
 	vec_deinit(&st->defragment);
+	if (st->defragmentation.call)
+		call_fail(st->defragmentation.call, OUTCOME_STOPPED);
 	VEC_FOREACH (&st->wait_compacted, q)
 		request_fail(*q, OUTCOME_STOPPED);
 	vec_deinit(&st->wait_compacted);

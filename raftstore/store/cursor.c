@@ -148,6 +148,8 @@ static int put(struct store_txn *t, enum kv_table table, struct slice key, struc
 {
 	MDB_val k = val_of(key), v = {.mv_size = value.len + sizeof(uint32_t)};
 	uint32_t sum = value_sum(table, key, value);
+	if (t->store->noting)
+		note_change(&t->notes, table, key);
 	/* Revisions only grow: appending fills pages to the brim. */
 	unsigned flags = MDB_RESERVE | (table == KV_REV ? MDB_APPEND : 0);
 	int r = mdb_put(t->txn, dbi_of(t, table), &k, &v, flags);
@@ -180,8 +182,11 @@ static int lmdb_del(struct kv_txn *kv, enum kv_table table, struct slice key)
 	struct store_txn *t = txn_of(kv);
 	uint8_t b[SHORT_KEY_BYTES + LONG_HASH_BYTES];
 	MDB_val k = key.len > SHORT_KEY_BYTES ? long_key(key, b) : val_of(key);
-	return k.mv_size ? store_error(mdb_del(t->txn, dbi_of(t, table), &k, NULL))
-	                 : -ERR_NOT_FOUND;
+	if (!k.mv_size)
+		return -ERR_NOT_FOUND;
+	if (t->store->noting)
+		note_change(&t->notes, table, slice_of_val(k));
+	return store_error(mdb_del(t->txn, dbi_of(t, table), &k, NULL));
 }
 
 static int lmdb_cursor_open(struct kv_cursor *c)

@@ -20,6 +20,7 @@ struct store_txn {
 	bool write;
 	MDB_cursor *spare[KV_TABLES]; /* of a reading transaction, to be used again */
 	struct buf scratch;
+	struct buf notes; /* what a writing one has changed: see defragment.c */
 };
 
 struct pin {
@@ -41,9 +42,13 @@ struct store {
 	MDB_env *env;
 	MDB_dbi tables[KV_TABLES];
 	uint64_t generation;
+	MDB_env *retired; /* of the generation before, until a checkpoint of this one is durable */
+	struct store *fresh; /* the next one, while it is made by a defragmentation */
 
 	pthread_mutex_t lock;
 	/* --- under lock --- */
+	bool noting; /* changed by the storage thread alone */
+	struct buf notes;
 	VEC(struct store_txn *) idle; /* reset reading transactions */
 	struct pin durable, next;
 	/* --- */
@@ -58,7 +63,12 @@ void db_path(const struct store *s, uint64_t generation, const char *suffix, str
 int env_open(const struct store *s, const char *path, unsigned flags, MDB_env **ret,
              struct err *err);
 int tables_open(MDB_env *env, bool create, MDB_dbi tables[KV_TABLES], struct err *err);
+int generation_open(const struct store *s, uint64_t generation, MDB_env **ret, struct err *err);
 void txn_free(struct store_txn *t);
+/* Deletes the files of a generation. */
+void store_remove(const struct store *s, uint64_t generation);
+/* Goes on with fresh's environment, which the next checkpoint makes durable. Nothing is open. */
+void store_replace(struct store *s, const struct store *fresh);
 /* Makes next's environment, whose file is durable, the store's. On failure both are as before. */
 int store_swap(struct store *s, struct store *next, struct store_mark mark, struct err *err);
 /* Closes, and deletes, what was to be the next generation. */
@@ -77,6 +87,11 @@ bool stored_value(enum kv_table table, struct slice key, struct slice stored, st
 struct slice stored_long_key(struct slice key, uint8_t out[SHORT_KEY_BYTES + LONG_HASH_BYTES]);
 /* Key and value of a pair whose key is long. */
 bool stored_long(struct slice value, struct slice *ret_key, struct slice *ret_value);
+
+/* --- defragment.c --- */
+void note_change(struct buf *notes, enum kv_table table, struct slice key);
+/* The transaction that has made these notes is committed. */
+void notes_commit(struct store *s, struct buf *notes);
 
 /* checkpoint.c */
 void pin_release(struct pin *p);

@@ -530,6 +530,24 @@ static void reopen(struct world *w)
 		fail_msg("%s", err.text);
 }
 
+/* With changes before, between and behind its steps; the next checkpoint makes it durable. */
+static void defragment(struct world *w)
+{
+	struct err err = ERR_INIT;
+	struct kv_txn *reader = begin(w, false);
+	assert_int_equal(store_defragment_begin(w->store, &err), 0);
+	assert_int_equal(store_defragment_begin(w->store, &err), -ERR_TOO_MANY_REQUESTS);
+	for (int i = 0; i < 20; i++)
+		step_change(w);
+	assert_int_equal(store_defragment_copy(w->store, &err), 0);
+	for (int i = 0; i < 20; i++)
+		step_change(w);
+	assert_int_equal(store_defragment_end(w->store, false, &err), -ERR_TOO_MANY_REQUESTS);
+	store_end(reader);
+	assert_int_equal(store_defragment_end(w->store, false, &err), 0);
+	check_sound_now(w);
+}
+
 /* What was committed after the checkpoint is gone after a restart; what was before it stays. */
 static void test_checkpoint(void **state)
 {
@@ -539,13 +557,15 @@ static void test_checkpoint(void **state)
 	for (int round = 1; round < 20; round++) {
 		for (int i = 0; i < 30; i++)
 			step_change(&w);
+		if (round % 5 == 0)
+			defragment(&w);
 		struct store_mark mark = {(uint64_t)round, 1};
 		assert_int_equal(store_checkpoint_begin(w.store, mark), 0);
 		assert_int_equal(store_checkpoint_finish(w.store, &err), 0);
-		if (round % 5 == 0)
-			assert_int_equal(store_defragment(w.store, mark, &err), 0);
 		size_t versions = w.versions.n;
 		int64_t revision = w.revision;
+		if (round % 7 == 0)
+			defragment(&w);
 		for (int i = 0; i < 40; i++)
 			step_change(&w);
 		reopen(&w);

@@ -54,7 +54,7 @@ int env_open(const struct store *s, const char *path, unsigned flags, MDB_env **
 }
 
 /* The environment of a generation. */
-static int generation_open(struct store *s, uint64_t generation, MDB_env **ret, struct err *err)
+int generation_open(const struct store *s, uint64_t generation, MDB_env **ret, struct err *err)
 {
 	_cleanup_buf_ struct buf path = BUF_INIT;
 	db_path(s, generation, "", &path);
@@ -232,6 +232,7 @@ void txn_free(struct store_txn *t)
 	if (t->txn)
 		mdb_txn_abort(t->txn);
 	buf_deinit(&t->scratch);
+	buf_deinit(&t->notes);
 	free(t);
 }
 
@@ -246,9 +247,13 @@ void store_close(struct store *s)
 {
 	if (!s)
 		return;
+	if (s->fresh)
+		store_defragment_abort(s);
 	idle_free(s);
 	pin_release(&s->durable);
 	pin_release(&s->next);
+	if (s->retired)
+		mdb_env_close(s->retired);
 	if (s->env)
 		mdb_env_close(s->env);
 	if (s->received_fd >= 0)
@@ -299,6 +304,8 @@ int store_commit(struct kv_txn *kv, struct err *err)
 	struct store_txn *t = CONTAINER_OF(kv, struct store_txn, kv);
 	struct store *s = t->store;
 	int r = mdb_txn_commit(TAKE(t->txn));
+	if (!r)
+		notes_commit(s, &t->notes);
 	txn_free(t);
 	pthread_rwlock_unlock(&s->swap);
 	return r ? store_err(err, r, "mdb_txn_commit") : 0;
@@ -385,6 +392,9 @@ int store_checkpoint_begin(struct store *s, struct store_mark mark)
 int store_checkpoint_finish(struct store *s, struct err *err)
 {
 	int r = s->no_sync ? 0 : mdb_env_sync(s->env, 1);
+	/* The name of a new file must not be younger than the checkpoint that names it. */
+	if (!r && s->retired && !s->no_sync && fsync(s->dir_fd))
+		r = errno;
 	r = r ? store_err(err, r, "mdb_env_sync")
 	      : checkpoint_write(s, s->generation, &s->next, err);
 	pthread_mutex_lock(&s->lock);
@@ -394,6 +404,10 @@ int store_checkpoint_finish(struct store *s, struct err *err)
 	s->next = (struct pin){0};
 	pthread_mutex_unlock(&s->lock);
 	pin_release(&old);
+	if (!r && s->retired) {
+		mdb_env_close(TAKE(s->retired));
+		delete_others(s);
+	}
 	return r;
 }
 
@@ -403,16 +417,6 @@ struct store_mark store_durable(struct store *s)
 	struct store_mark m = s->durable.mark;
 	pthread_mutex_unlock(&s->lock);
 	return m;
-}
-
-static int sync_file(const char *path)
-{
-	int fd = open(path, O_RDWR | O_CLOEXEC);
-	if (fd < 0)
-		return errno;
-	int r = fsync(fd) ? errno : 0;
-	close(fd);
-	return r;
 }
 
 int store_swap(struct store *s, struct store *next, struct store_mark mark, struct err *err)
@@ -439,6 +443,8 @@ int store_swap(struct store *s, struct store *next, struct store_mark mark, stru
 		memcpy(s->tables, next->tables, sizeof(s->tables));
 		s->generation = next->generation;
 		mdb_env_close(old);
+		if (s->retired)
+			mdb_env_close(TAKE(s->retired));
 	}
 	pthread_rwlock_unlock(&s->swap);
 	if (r)
@@ -448,43 +454,28 @@ int store_swap(struct store *s, struct store *next, struct store_mark mark, stru
 	return r;
 }
 
+void store_remove(const struct store *s, uint64_t generation)
+{
+	_cleanup_buf_ struct buf path = BUF_INIT;
+	db_path(s, generation, "", &path);
+	unlink((char *)path.data);
+	db_path(s, generation, "-lock", &path);
+	unlink((char *)path.data);
+}
+
 void store_discard(struct store *s, struct store *next, bool delete)
 {
-	_cleanup_buf_ struct buf path = BUF_INIT;
 	if (next->env)
 		mdb_env_close(next->env);
-	if (!delete)
-		return;
-	db_path(s, next->generation, "", &path);
-	unlink((char *)path.data);
-	db_path(s, next->generation, "-lock", &path);
-	unlink((char *)path.data);
+	if (delete)
+		store_remove(s, next->generation);
 }
 
-/* The copy is complete and durable: makes it the store. */
-static int defragment_swap(struct store *s, struct store *next, struct store_mark mark,
-                           struct err *err)
+void store_replace(struct store *s, const struct store *fresh)
 {
-	int r = generation_open(s, next->generation, &next->env, err);
-	if (!r)
-		r = tables_open(next->env, false, next->tables, err);
-	return r ? r : store_swap(s, next, mark, err);
-}
-
-int store_defragment(struct store *s, struct store_mark mark, struct err *err)
-{
-	_cleanup_buf_ struct buf path = BUF_INIT;
-	struct store next = {.generation = s->generation + 1, .page_bytes = s->page_bytes};
-	db_path(s, next.generation, "", &path);
-	unlink((char *)path.data);
-	int r = store_copy(s, (char *)path.data, err);
-	if (!r) {
-		r = sync_file((char *)path.data);
-		r = r ? store_err(err, r, (char *)path.data) : 0;
-	}
-	if (!r)
-		r = defragment_swap(s, &next, mark, err);
-	if (r)
-		store_discard(s, &next, r != -ERR_UNKNOWN);
-	return r;
+	idle_free(s);
+	s->retired = s->env;
+	s->env = fresh->env;
+	memcpy(s->tables, fresh->tables, sizeof(s->tables));
+	s->generation = fresh->generation;
 }

@@ -18,7 +18,7 @@
  *
  * Keys longer than LMDB takes share a bucket under their first bytes: see cursor.c.
  *
- * Threads: transactions that write, checkpoint_begin and defragment belong to one thread (the
+ * Threads: transactions that write and checkpoint_begin belong to one thread (the
  * storage thread); checkpoint_finish to one other or the same; reading ones to any, each begun and
  * ended on one thread. */
 #include "raftstore/mvcc/kv.h"
@@ -61,9 +61,22 @@ struct store_sizes {
 void store_sizes(struct store *s, struct store_sizes *ret);
 /* Cheap: file_bytes alone. */
 uint64_t store_file_bytes(struct store *s);
-/* Copies what is live into a new file and goes on with that. Not while a checkpoint is on the way;
- * `mark` as in store_checkpoint_begin. */
-_must_use_ int store_defragment(struct store *s, struct store_mark mark, struct err *err);
+/* --- defragmentation: what is live goes into a new file, while transactions go on --- */
+
+/* From now on changes are noted. Storage thread, not while a checkpoint is on the way.
+ * -ERR_TOO_MANY_REQUESTS: one is under way, or not durable yet. */
+_must_use_ int store_defragment_begin(struct store *s, struct err *err);
+/* Makes the new file and brings it nearly up to date. Blocks on the disk; any thread, while the
+ * storage thread goes on writing. */
+_must_use_ int store_defragment_copy(struct store *s, struct err *err);
+/* Brings over the last changes and goes on with the new file; the next checkpoint makes it durable
+ * and deletes the old one. Storage thread, not while a checkpoint is on the way.
+ * -ERR_TOO_MANY_REQUESTS: a reading transaction is open; with `wait` it is waited for. On any other
+ * failure it is as if it had not been begun. */
+_must_use_ int store_defragment_end(struct store *s, bool wait, struct err *err);
+/* Instead of the end. */
+void store_defragment_abort(struct store *s);
+
 /* A compact copy as a file; any thread. */
 _must_use_ int store_copy(struct store *s, const char *path, struct err *err);
 

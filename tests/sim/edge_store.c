@@ -396,11 +396,24 @@ uint64_t store_file_bytes(struct store *s)
 	return 4096 + s->now.table[KV_REV].n * 100;
 }
 
-int store_defragment(struct store *s, struct store_mark mark, struct err *err)
+int store_defragment_begin(struct store *s, struct err *err)
+{
+	return 0;
+}
+
+int store_defragment_copy(struct store *s, struct err *err)
+{
+	return 0;
+}
+
+int store_defragment_end(struct store *s, bool wait, struct err *err)
 {
 	assert(!s->pinning);
-	int r = store_checkpoint_begin(s, mark);
-	return r ? r : store_checkpoint_finish(s, err);
+	return 0;
+}
+
+void store_defragment_abort(struct store *s)
+{
 }
 
 int store_copy(struct store *s, const char *path, struct err *err)
