@@ -222,6 +222,29 @@ static enum raft_vote vote_of(const void *arg, uint64_t id)
 	return ((const enum raft_vote *)arg)[id];
 }
 
+/* The second voter need not be there to be added, but for all that follows. */
+static void test_only_voter_adds_another(void **state)
+{
+	_cleanup_(raft_free_p) struct raft *r = new_raft(1, (struct raft_hard_state){1, 0});
+	_cleanup_(raft_update_deinit) struct raft_update u = {0};
+	step(r, &u, (struct raft_event){.type = RAFT_TICK, .now_ms = 5000});
+	step(r, &u, (struct raft_event){.type = RAFT_PERSISTED, .persisted_seq = u.persist.seq});
+	step(r, &u, (struct raft_event){.type = RAFT_PERSISTED, .persisted_seq = u.persist.seq});
+	assert_int_equal(raft_status(r).commit, 1);
+	step(r, &u, (struct raft_event){.type = RAFT_APPLIED, .applied_index = 1});
+	struct raft_change_request q = {.at = {{RAFT_ADD_VOTER, 2}}, .n = 1};
+	step(r, &u, (struct raft_event){.type = RAFT_CHANGE, .change = &q});
+	struct blob *data = blob_dup(SLICE_LIT("x"));
+	uint64_t seq = u.persist.seq;
+	step(r, &u, (struct raft_event){.type = RAFT_PROPOSE, .propose = {&data, 1}});
+	assert_int_equal(raft_status(r).commit, 1);
+	seq = MAX(seq, u.persist.seq);
+	step(r, &u, (struct raft_event){.type = RAFT_PERSISTED, .persisted_seq = seq});
+	assert_int_equal(raft_status(r).last, 3);
+	assert_int_equal(raft_status(r).commit, 2);
+	blob_unref(data);
+}
+
 static void test_quorum(void **state)
 {
 	const uint64_t match[] = {0, 10, 7, 5, 3, 1};
@@ -353,6 +376,7 @@ int main(void)
 	    cmocka_unit_test(test_follower_acknowledges_what_is_durable),
 	    cmocka_unit_test(test_acknowledgement_waits_for_the_term),
 	    cmocka_unit_test(test_leader_commits_only_its_own_term),
+	    cmocka_unit_test(test_only_voter_adds_another),
 	    cmocka_unit_test(test_quorum),
 	    cmocka_unit_test(test_conf_as_bytes),
 	    cmocka_unit_test(test_conf_entry_carries_context),

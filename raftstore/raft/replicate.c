@@ -130,9 +130,24 @@ static uint64_t match_of(const void *arg, uint64_t id)
 	return id == r->opt.id ? r->tail.persisted : core_peer((struct raft *)r, id)->match;
 }
 
+/* The only voter decides alone, up to and with the entry that gives it company: every majority of
+ * what follows has it in it. So the second voter may be started after it was added. */
+static uint64_t commit_alone(const struct raft *r)
+{
+	if (r->confs.n < 2)
+		return 0;
+	const struct raft_conf *before = &r->confs.at[r->confs.n - 2].conf;
+	bool only =
+	    before->voters.n == 1 && before->voters.at[0] == r->opt.id && !before->outgoing.n;
+	return only && raft_ids_has(&r->conf.voters, r->opt.id)
+	           ? MIN(r->tail.persisted, vec_last(&r->confs)->index)
+	           : 0;
+}
+
 void replicate_commit(struct raft *r)
 {
-	uint64_t index = raft_quorum_value(&r->conf, match_of, r);
+	uint64_t majority = raft_quorum_value(&r->conf, match_of, r), alone = commit_alone(r);
+	uint64_t index = MAX(majority, alone);
 	/* Paper, section 5.4.2 and figure 8: only an entry of the own term is committed by
 	 * counting; those before it are then committed with it. */
 	if (index <= r->commit || tail_term(&r->tail, index) != r->hard.term)
