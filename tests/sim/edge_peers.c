@@ -16,6 +16,7 @@ struct peers {
 	struct member *member;
 	struct peers_options options;
 	VEC(struct target) targets;
+	VEC(struct target) remotes; /* who has told its URLs when it came */
 	VEC(uint64_t) removed;
 	VEC(struct question *) questions; /* this member's */
 	bool started, stopped;
@@ -112,7 +113,17 @@ static struct member *target_member(struct peers *p, uint64_t id)
 	VEC_FOREACH (&p->targets, t)
 		if (t->id == id)
 			return member_of_url(t->urls);
+	VEC_FOREACH (&p->remotes, t)
+		if (t->id == id)
+			return member_of_url(t->urls);
 	return NULL;
+}
+
+/* Members that come tell where they are, for those that do not know them. */
+static void add_remote(struct peers *p, uint64_t id, const struct member *m)
+{
+	if (!target_member(p, id))
+		*vec_push(&p->remotes) = (struct target){id, heap_strdup(m->peer_url)};
 }
 
 static bool is_removed(const struct peers *p, uint64_t id)
@@ -163,6 +174,7 @@ static void receive(void *arg)
 	if (p && p->started && !p->stopped && p->options.member_id == l->to_id &&
 	    p->options.cluster_id == l->cluster) {
 		sim.stats.messages++;
+		add_remote(p, l->from_id, l->from);
 		sim_mix((uint64_t)l->m.type * 1000003 + l->m.term * 31 + l->from->at);
 		p->options.handler.message(p->options.handler.arg, &l->m);
 	}

@@ -16,7 +16,9 @@ struct operator
 	enum what what;
 	struct member *target; /* of the question */
 	struct member *member; /* that is asked */
+	struct member *added;  /* last */
 	uint64_t learner;      /* to be promoted; 0: none */
+	char *list;            /* of members, as the newest answer has it */
 	bool finishing, finished;
 };
 
@@ -52,6 +54,7 @@ static void on_members(Etcdserverpb__Member **list, size_t n)
 			op.learner = list[i]->id;
 		buf_printf(&b, "%s%s=%s", b.len ? "," : "", m->name, m->peer_url);
 	}
+	op.list = heap_strndup((const char *)b.data, b.len);
 	for (unsigned i = 0; i < sim.n; i++) {
 		struct member *m = &sim.members[i];
 		bool listed = is_listed(m, list, n);
@@ -80,6 +83,18 @@ static void on_members(Etcdserverpb__Member **list, size_t n)
 		etcdserverpb__##type##__free_unpacked(r, NULL);                    \
 	} while (0)
 
+/* Whether it was added nobody knows: it tries to begin, with those who are known and itself. */
+static void on_unsure_addition(void)
+{
+	struct member *m = op.added;
+	if (m->known || !op.list)
+		return;
+	struct buf b = BUF_INIT;
+	buf_printf(&b, "%s,%s=%s", op.list, m->name, m->peer_url);
+	m->initial_cluster = heap_strndup((const char *)b.data, b.len);
+	buf_deinit(&b);
+}
+
 static void on_end(void *arg, int code, const char *text, bool sent, struct slice answer)
 {
 	op.call = NULL;
@@ -90,6 +105,8 @@ static void on_end(void *arg, int code, const char *text, bool sent, struct slic
 	if (!code && op.what == LIST) {
 		ON_MEMBERS(MemberListResponse, member_list_response);
 		op.finished = op.finishing;
+	} else if (code && sent && op.what == ADD) {
+		on_unsure_addition();
 	} else if (!code && op.what == ADD) {
 		ON_MEMBERS(MemberAddResponse, member_add_response);
 	} else if (!code && op.what == PROMOTE) {
@@ -160,6 +177,7 @@ static void add_member(void)
 		return;
 	}
 	m->initial_state = "existing";
+	op.added = m;
 	Etcdserverpb__MemberAddRequest q = ETCDSERVERPB__MEMBER_ADD_REQUEST__INIT;
 	char *urls[] = {m->peer_url};
 	q.n_peerurls = 1;
@@ -238,6 +256,10 @@ void operators_start(unsigned busy)
 void operators_finish(void)
 {
 	op.finishing = true;
+	for (unsigned i = 0; i < sim.n; i++) {
+		struct member *m = &sim.members[i];
+		m->known |= m->initial_cluster != NULL;
+	}
 	if (!op.busy)
 		op.finished = true;
 	else if (!op.call)
