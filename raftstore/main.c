@@ -35,6 +35,15 @@ int main(int argc, char **argv)
 		r = server_start(&server, &d, &options, &err);
 	if (r)
 		log_error(&err, "raftstore could not start");
+	/* What it has acknowledged may be gone: whoever counts on this member's vote would lose it,
+	 * so nothing is mended here. As a new member it takes everything from the others. */
+	if (r == -ERR_CORRUPT)
+		log_error(NULL,
+		          "The data directory is damaged, and stays as it is. With other members "
+		          "running: remove this member from the cluster, delete its data "
+		          "directory, add it again and start it with "
+		          "--initial-cluster-state=existing. The only member: restore a snapshot. "
+		          "\"raftstore check\" tells what is damaged");
 	else
 		daemon_run(&d);
 	bool failed = r || server.failed;

@@ -78,7 +78,8 @@ def refuses(s, *words):
     assert r.returncode == 1, (r.returncode, r.stderr)
     for word in words:
         assert word in r.stderr, f'no "{word}" in {r.stderr}'
-    print('refused:', r.stderr.strip().split('\n')[-1], flush=True)
+    assert 'remove this member' in r.stderr, r.stderr
+    print('refused:', r.stderr.strip().split('\n')[-2], flush=True)
 
 
 def check(s, sound):

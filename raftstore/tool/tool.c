@@ -62,10 +62,11 @@ void tool_size(uint64_t bytes, char out[32])
 	static const char *const units[] = {"B", "kB", "MB", "GB", "TB", "PB", "EB"};
 	double v = (double)bytes;
 	size_t unit = 0;
-	while (v >= 999.5 && unit + 1 < ARRAY_LEN(units)) {
+	while (v >= 1000 && unit + 1 < ARRAY_LEN(units)) {
 		v /= 1000;
 		unit++;
 	}
-	bool whole = !unit || v >= 9.95;
-	snprintf(out, 32, whole ? "%.0f %s" : "%.1f %s", v, units[unit]);
+	/* To a tenth first, then to what is printed, as theirs. */
+	v = (double)(uint64_t)(v * 10 + 0.5) / 10;
+	snprintf(out, 32, unit && v < 10 ? "%.1f %s" : "%.0f %s", v, units[unit]);
 }
