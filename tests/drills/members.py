@@ -42,7 +42,7 @@ def enter():
 
 
 def run(*argv, stdin=None, code=0):
-    r = subprocess.run(argv, input=stdin, capture_output=True, text=True)
+    r = subprocess.run(argv, input=stdin, capture_output=True, text=True, errors='replace')
     if code is not None and r.returncode != code:
         raise Failure(f'{" ".join(argv)}: exit {r.returncode}: {r.stdout}{r.stderr}')
     return r.stdout
