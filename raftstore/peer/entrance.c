@@ -333,15 +333,33 @@ static int url_address(const char *url, bool *ret_tls, char *out, size_t size, s
 	if (!*ret_tls && strncmp(url, "http://", 7))
 		return err_set(err, ERR_INVALID, "URL scheme must be http or https: %s", url);
 	const char *at = url + (*ret_tls ? 8 : 7);
-	size_t n = strcspn(at, "/");
-	if (!n || n >= size)
+	size_t n = strcspn(at, "/"), digits = 0;
+	while (digits < n && at[n - digits - 1] >= '0' && at[n - digits - 1] <= '9')
+		digits++;
+	if (!digits || digits == n || at[n - digits - 1] != ':' || n >= size)
 		return err_set(err, ERR_INVALID,
-		               "URL address does not have the form "
-		               "\"host:port\": %s",
-		               url);
+		               "URL address does not have the form \"host:port\": %s", url);
 	memcpy(out, at, n);
 	out[n] = 0;
 	return 0;
+}
+
+static int listen_url(struct peers *p, const char *url, struct err *err)
+{
+	bool tls, has_cert = p->o.tls.cert_file || p->o.tls.cert_pem;
+	char address[300];
+	int r = url_address(url, &tls, address, sizeof(address), err);
+	if (r)
+		return r;
+	if (tls && !has_cert)
+		return err_set(
+		    err, ERR_INVALID,
+		    "cannot listen on TLS for %s: KeyFile and CertFile are not presented", address);
+	if (!tls && has_cert)
+		log_warning("The scheme of the peer URL is http: the peers' certificate and key "
+		            "are not used for it",
+		            LOG_STR("url", url));
+	return rpc_server_listen(p->rpc, address, tls ? &p->o.tls : NULL, NULL, err);
 }
 
 int entrances_listen(struct peers *p, struct err *err)
@@ -360,14 +378,8 @@ int entrances_listen(struct peers *p, struct err *err)
 	}
 	rpc_server_method(p->rpc,
 	                  &(struct rpc_method){PEER_METHOD_ASK, RPC_UNARY, on_ask, p, p->o.loop});
-	for (size_t i = 0; i < p->o.n_listen_urls; i++) {
-		bool tls;
-		char address[300];
-		int r = url_address(p->o.listen_urls[i], &tls, address, sizeof(address), err);
-		if (!r)
-			r = rpc_server_listen(p->rpc, address, tls ? &p->o.tls : NULL, NULL, err);
-		if (r)
-			return r;
-	}
-	return 0;
+	int r = 0;
+	for (size_t i = 0; !r && i < p->o.n_listen_urls; i++)
+		r = listen_url(p, p->o.listen_urls[i], err);
+	return r;
 }

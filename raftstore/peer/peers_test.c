@@ -540,6 +540,33 @@ static void test_full_queue(void **state)
 	world_end(&w);
 }
 
+static void test_urls_that_are_none(void **state)
+{
+	static const struct {
+		const char *url, *says;
+	} cases[] = {
+	    {"ftp://127.0.0.1:1", "URL scheme must be http or https"},
+	    {"http://127.0.0.1", "does not have the form \"host:port\""},
+	    {"http://:", "does not have the form \"host:port\""},
+	    {"http://127.0.0.1:12x", "does not have the form \"host:port\""},
+	    {"https://127.0.0.1:1", "KeyFile and CertFile are not presented"},
+	};
+	struct world w;
+	world_start(&w, false);
+	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+		struct err err = ERR_INIT;
+		struct peers *p;
+		struct peers_options o = {.core = w.core,
+		                          .loop = &w.loop,
+		                          .listen_urls = &cases[i].url,
+		                          .n_listen_urls = 1};
+		assert_int_equal(peers_new(&o, &p, &err), -ERR_INVALID);
+		if (!strstr(err.text, cases[i].says))
+			fail_msg("%s: %s", cases[i].url, err.text);
+	}
+	world_end(&w);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -554,6 +581,7 @@ int main(void)
 	    cmocka_unit_test(test_removed_member),
 	    cmocka_unit_test(test_unknown_member),
 	    cmocka_unit_test(test_full_queue),
+	    cmocka_unit_test(test_urls_that_are_none),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
