@@ -8,6 +8,7 @@
 #include "raftstore/server/snapshots.h"
 #include "raftstore/server/stats.h"
 #include "raftstore/server/storage.h"
+#include "raftstore/server/watch_hub.h"
 
 bool node_is_leader(const struct node *n)
 {
@@ -39,6 +40,7 @@ static void found_leader(struct node *n, const struct raft_status *st)
 {
 	struct server *s = n->server;
 	s->leader = st->leader;
+	n->lost_ms = loop_now_ms(n->loop);
 	if (st->leader) {
 		n->elected_ms = loop_now_ms(n->loop);
 		stats_leader_change(s->stats);
@@ -167,6 +169,8 @@ static void send_persisted(struct node *n, uint64_t seq)
 		send_all(n, &n->unsent.at[i].messages);
 		raft_messages_deinit(&n->unsent.at[i].messages);
 	}
+	if (!i)
+		return;
 	memmove(n->unsent.at, n->unsent.at + i, (n->unsent.n - i) * sizeof(*n->unsent.at));
 	n->unsent.n -= i;
 }
@@ -225,7 +229,11 @@ int node_timeout_outcome(const struct node *n, uint64_t started_ms)
 static void on_sweep(void *arg)
 {
 	struct node *n = arg;
+	struct server *s = n->server;
+	uint64_t patience_ms = 3 * (uint64_t)s->options->election_ms;
 	loop_timer_start(&n->sweep, NODE_SWEEP_MS);
+	if (!s->leader && loop_now_ms(n->loop) - n->lost_ms >= patience_ms)
+		watch_hub_no_leader(s->hub);
 	proposals_sweep(n);
 	reads_sweep(n);
 	roster_sweep(n);

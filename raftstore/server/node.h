@@ -44,6 +44,8 @@ void node_installed(struct node *n, struct raft_mark mark, bool ok);
 /* One event for the core; what its update says is done before this returns. On the loop, not from
  * within an update. */
 _must_use_ int node_step(struct node *n, struct raft_event *e);
+/* Requests on their way into the log, about. On the loop. */
+size_t node_pending(const struct node *n);
 /* On the loop. */
 struct raft_status node_status(const struct node *n);
 

@@ -60,6 +60,7 @@ struct node {
 	uint64_t readable_at;
 	bool catching_up;    /* waits until it may serve clients */
 	uint64_t elected_ms; /* when a leader was last found */
+	uint64_t lost_ms;    /* or lost */
 	uint32_t timeout_ms; /* of requests */
 	VEC(struct unsent) unsent;
 

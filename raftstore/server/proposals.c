@@ -2,6 +2,7 @@
 #include "common/base/log.h"
 #include "raftstore/server/asks.h"
 #include "raftstore/server/node_internal.h"
+#include "raftstore/server/stats.h"
 #include "raftstore/server/storage.h"
 
 /* A request is held until a leader is known; then it is proposed here (pending), or sent to the
@@ -20,8 +21,14 @@ static uint64_t due_ms(const struct node *n, const struct request *q)
 	return q->started_ns / 1000000 + n->timeout_ms;
 }
 
+size_t node_pending(const struct node *n)
+{
+	return n->held.n + n->pending.n - n->pending.head + n->forwarded.n - n->forwarded.head;
+}
+
 static void fail_late(const struct node *n, struct request *q)
 {
+	stats_proposal_failed(n->server->stats);
 	request_fail(q, node_timeout_outcome(n, q->started_ns / 1000000));
 }
 

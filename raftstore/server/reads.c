@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "raftstore/server/node_internal.h"
+#include "raftstore/server/stats.h"
 
 /* Reads that come in one turn of the loop share one question to the core. What the loss of a leader
  * leaves unanswered is asked again of the next one. */
@@ -139,14 +140,17 @@ void reads_sweep(struct node *n)
 		if (g->started_ms + n->timeout_ms > now_ms)
 			continue;
 		it->item = NULL;
+		stats_read_failed(n->server->stats);
 		group_end(g, node_timeout_outcome(n, g->started_ms));
 	}
 	VEC_FOREACH (&n->unread, it) {
 		struct read_group *g = *it;
-		if (g->started_ms + n->timeout_ms > now_ms)
+		if (g->started_ms + n->timeout_ms > now_ms) {
 			n->unread.at[kept++] = g;
-		else
-			group_end(g, OUTCOME_TIMEOUT);
+			continue;
+		}
+		stats_read_failed(n->server->stats);
+		group_end(g, OUTCOME_TIMEOUT);
 	}
 	n->unread.n = kept;
 }

@@ -1,12 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "raftstore/server/stats.h"
+#include "raftstore/server/node.h"
 #include "raftstore/server/storage.h"
 #include "raftstore/server/watch_hub.h"
 
 struct stats {
 	struct server *server;
 	struct metric *wal, *commit, *leader_changes, *puts, *ranges;
-	struct metric *has_leader, *is_leader, *total, *in_use, *quota, *committed, *applied;
+	struct metric *has_leader, *is_leader, *is_learner, *pending, *failed, *late_reads, *total,
+	    *in_use, *quota, *committed, *applied;
 	struct metric *watchers, *slow_watchers, *revision, *events;
 	uint64_t told_events;
 };
@@ -20,6 +22,9 @@ static void on_write(void *arg)
 	struct server *s = st->server;
 	metric_set(st->has_leader, s->leader != 0);
 	metric_set(st->is_leader, s->leader == s->member_id);
+	metric_set(st->is_learner, s->learner);
+	if (s->node)
+		metric_set(st->pending, (double)node_pending(s->node));
 	struct store_sizes sizes;
 	store_sizes(s->store, &sizes);
 	metric_set(st->total, (double)sizes.file_bytes);
@@ -72,6 +77,13 @@ void stats_start(struct server *s)
 	st->events = counter(m, "etcd_debugging_mvcc_events_total", "Events for watchers.");
 	st->has_leader = gauge(m, "etcd_server_has_leader", "1: a leader is known.");
 	st->is_leader = gauge(m, "etcd_server_is_leader", "1: this member leads.");
+	st->is_learner = gauge(m, "etcd_server_is_learner", "1: this member is a learner.");
+	st->pending =
+	    gauge(m, "etcd_server_proposals_pending", "Requests on their way into the log.");
+	st->failed = counter(m, "etcd_server_proposals_failed_total",
+	                     "Requests that did not get into the log in time.");
+	st->late_reads = counter(m, "etcd_server_read_indexes_failed_total",
+	                         "Reads whose index no leader has told in time.");
 	st->total = gauge(m, "etcd_mvcc_db_total_size_in_bytes", "Size of the store.");
 	st->in_use = gauge(m, "etcd_mvcc_db_total_size_in_use_in_bytes",
 	                   "Size of the store without free pages.");
@@ -105,6 +117,16 @@ void stats_commit(struct stats *st, uint64_t ns)
 void stats_leader_change(struct stats *st)
 {
 	metric_inc(st->leader_changes);
+}
+
+void stats_proposal_failed(struct stats *st)
+{
+	metric_inc(st->failed);
+}
+
+void stats_read_failed(struct stats *st)
+{
+	metric_inc(st->late_reads);
 }
 
 void stats_put(struct stats *st)

@@ -557,7 +557,7 @@ static void take(struct storage *st, struct rpc_call **ret_defragment)
 		st->batch = st->queue;
 		st->queue = empty;
 		vec_clear(&st->queue);
-	} else {
+	} else if (n) {
 		for (size_t i = 0; i < n; i++)
 			*vec_push(&st->batch) = st->queue.at[i];
 		memmove(st->queue.at, st->queue.at + n, (st->queue.n - n) * sizeof(struct item));

@@ -232,24 +232,50 @@ struct watch_stream *watch_stream_new(struct watch_hub *h, struct rpc_call *call
 		abort();
 	st->hub = h;
 	st->call = rpc_call_ref(call);
+	st->needs_leader = slice_eq_str(rpc_call_metadata(call, "hasleader"), "true");
 	pthread_mutex_lock(&h->lock);
 	list_add_tail(&h->streams, &st->link);
 	pthread_mutex_unlock(&h->lock);
 	return st;
 }
 
-bool watch_stream_close(struct watch_stream *st)
+/* Under the lock. */
+static bool stream_close(struct watch_stream *st)
 {
-	struct watch_hub *h = st->hub;
-	pthread_mutex_lock(&h->lock);
 	bool first = !st->closed;
 	st->closed = true;
 	while (st->watchers.n)
 		watcher_remove(st->watchers.at[st->watchers.n - 1]);
 	if (first)
 		list_del(&st->link);
+	return first;
+}
+
+bool watch_stream_close(struct watch_stream *st)
+{
+	struct watch_hub *h = st->hub;
+	pthread_mutex_lock(&h->lock);
+	bool first = stream_close(st);
 	pthread_mutex_unlock(&h->lock);
 	return first;
+}
+
+void watch_hub_no_leader(struct watch_hub *h)
+{
+	VEC(struct rpc_call *) calls = {0};
+	pthread_mutex_lock(&h->lock);
+	LIST_FOREACH (&h->streams, st, struct watch_stream, link) {
+		if (!st->needs_leader)
+			continue;
+		*vec_push(&calls) = rpc_call_ref(st->call);
+		stream_close(st);
+	}
+	pthread_mutex_unlock(&h->lock);
+	VEC_FOREACH (&calls, call) {
+		call_fail(*call, OUTCOME_NO_LEADER);
+		rpc_call_unref(*call);
+	}
+	vec_deinit(&calls);
 }
 
 void watch_stream_free(struct watch_stream *st)

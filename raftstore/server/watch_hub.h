@@ -22,6 +22,8 @@ void watch_hub_publish(struct watch_hub *h, const struct events *events, int64_t
 /* Storage thread: the tables were replaced by others of the same history, at this revision. Whoever
  * is behind catches up from them. */
 void watch_hub_replaced(struct watch_hub *h, int64_t revision);
+/* There has been no leader for long: streams that demand one (metadata "hasleader") end. */
+void watch_hub_no_leader(struct watch_hub *h);
 void watch_hub_counts(struct watch_hub *h, size_t *ret_watchers, size_t *ret_unsynced);
 /* Tells idle watchers that asked for it how far they are. */
 void watch_hub_progress(struct watch_hub *h);

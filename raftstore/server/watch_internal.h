@@ -27,6 +27,7 @@ struct watch_stream {
 	VEC(struct watcher *) watchers;
 	int64_t next_id;
 	bool congested, progress_wanted, closed;
+	bool needs_leader; /* ends when there is none */
 	bool busy;     /* the watch worker works for one of its watchers */
 	bool released; /* and frees it after that */
 };
