@@ -91,7 +91,8 @@ static int page_write(struct bbolt_writer *w, struct bbolt_page *p, bool leaf, s
 		memcpy(at + elements, p->data.data, data);
 	p->items.n -= count;
 	p->data.len -= data;
-	memmove(p->data.data, p->data.data + data, p->data.len);
+	if (p->data.len)
+		memmove(p->data.data, p->data.data + data, p->data.len);
 	for (size_t i = 0; i < p->items.n; i++) {
 		p->items.at[i] = p->items.at[count + i];
 		p->items.at[i].key_at -= data;
