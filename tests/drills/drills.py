@@ -13,6 +13,7 @@ import os
 import random
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 from members import CLIENT_PORT, PEER_PORT, Members, enter  # noqa: E402
@@ -25,6 +26,7 @@ LEASE_TTL_S = 60
 SHORT_TTL_S = 5
 DISK_MIB = 192
 CHAOS_SECONDS = 60
+COMPACT_BEHIND = 3000  # watchers that were away have to find what they missed
 
 
 class Drills:
@@ -348,25 +350,52 @@ class Drills:
     # -- everything ----------------------------------------------------------------------------
 
     def chaos(self):
-        """Random faults of random members, one minute long; not in CI."""
+        """Random faults of random members, as many at once as leave a majority; not in CI."""
         seed = self.args.seed or random.SystemRandom().randrange(1 << 32)
         print(f'      seed {seed}', flush=True)
         rng = random.Random(seed)
-        with self._members() as c:
-            load = c.load()
+        with self._members('--snapshot-count=300', '--strict-reconfig-check=false') as c:
+            load, compacted = c.load(), 0
             end = time.monotonic() + self.args.seconds
             while time.monotonic() < end:
-                load.wait_acks(rng.randrange(1, 200))
-                self._fault(c, rng)
+                load.wait_acks(rng.randrange(1, 200), seconds=90)
+                compacted = self._calm(c, load, rng) or compacted
+                victims = rng.sample(c.members, rng.randrange(1, c.size // 2 + 1))
+                with ThreadPoolExecutor() as pool:
+                    # Drawn before, so that the seed tells all of them.
+                    faults = [(m, *self._draw(c, m, rng)) for m in victims]
+                    for done in [pool.submit(self._fault, c, load, *f) for f in faults]:
+                        done.result()
             load.wait_acks(50, c.members, 90)
-            load.finish()
+            load.finish(compacted + 1)
 
-    def _fault(self, c, rng):
-        """One fault, for up to four elections."""
-        m = rng.choice(c.members)
+    def _calm(self, c, load, rng):
+        """Now and then what operators do: the revision of a compaction, if there was one."""
+        kind = rng.randrange(12)
+        if kind == 0:
+            target = rng.choice(c.members)
+            c.etcdctl('move-leader', f'{target.status()["header"]["member_id"]:x}',
+                      members=[c.leader()], code=None)
+        elif kind == 1:
+            revision = c.leader().status()['header']['revision'] - COMPACT_BEHIND
+            if revision > 0 and c.etcdctl('compact', str(revision), code=None):
+                return revision
+        elif kind == 2 and c.size > 3:
+            m = rng.choice(c.members)
+            m.remove()
+            m.stop()
+            m.wipe()
+            load.reset(m)
+            m.add_back()
+        return 0
+
+    def _draw(self, c, m, rng):
+        """(kind, other members, seconds, milliseconds) of a fault, for up to four elections."""
         others = rng.sample(c.others(m), rng.randrange(1, c.size))
-        kind = rng.choice(['kill', 'kill', 'stop', 'pause', 'cut', 'in', 'out', 'slow'])
-        last = rng.random() * 4 * c.election_ms / 1000
+        kind = rng.choice(['kill', 'kill', 'stop', 'pause', 'cut', 'in', 'out', 'slow', 'clock'])
+        return kind, others, rng.random() * 4 * c.election_ms / 1000, rng.randrange(1, 300)
+
+    def _fault(self, c, load, m, kind, others, last, ms):
         if kind in ('kill', 'stop'):
             m.kill() if kind == 'kill' else m.stop()
             time.sleep(last)
@@ -375,8 +404,9 @@ class Drills:
             m.pause()
             time.sleep(last)
             m.resume()
-        elif kind == 'slow':
-            m.faults.set(sync_delay_ms=rng.randrange(1, 300))
+        elif kind in ('slow', 'clock'):
+            m.faults.set(sync_delay_ms=ms * (kind == 'slow'),
+                         clock_offset_s=(ms - 150) * 60 * (kind == 'clock'))
             time.sleep(last)
             m.faults.set()
         else:
