@@ -17,6 +17,7 @@ import tempfile
 import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), '..', 'server'))
+import corruption_test  # noqa: E402
 from etcdctl_test import free_port  # noqa: E402
 
 ETCD, ETCDCTL = shutil.which('etcd'), shutil.which('etcdctl')
@@ -260,6 +261,27 @@ def test_refused(raftstore, folder, path):
     print('ok refused', flush=True)
 
 
+def test_join(raftstore, folder, members):
+    """Who joins a restored cluster gets what was restored, which is in no log."""
+    path = corruption_test.snapshot(raftstore, folder, 'base', ['a', 'b', 'c', 'd'])
+    first = corruption_test.cluster(raftstore, folder, 'j', [path])[0]
+    second = corruption_test.Member(raftstore, folder, 'joins')
+    members += [first, second]
+    first.start()
+    corruption_test.wait_for('the first', lambda: first.run('get', 'k1').returncode == 0)
+    added = first.ctl('member', 'add', 'joins', '--peer-urls', second.peer())
+    names = next(x for x in added.splitlines() if x.startswith('ETCD_INITIAL_CLUSTER='))
+    second.start('--initial-cluster', names.split('"')[1], '--initial-cluster-state', 'existing')
+    corruption_test.wait_for('the second', lambda: second.run('get', 'k1').stdout.startswith('k1'))
+    hashes = [m.ctl('endpoint', 'hashkv').split(', ')[1] for m in (first, second)]
+    assert hashes[0] == hashes[1], hashes
+    for m in (first, second):
+        m.stop()
+        r = subprocess.run([raftstore, 'check', '--data-dir', m.data], capture_output=True, text=True)
+        assert r.returncode == 0, r.stdout
+    print('ok joined a restored cluster', flush=True)
+
+
 def main():
     if not ETCD or not ETCDCTL:
         print('etcd and etcdctl are not installed')
@@ -270,6 +292,7 @@ def main():
         path, _ = test_there_and_back(raftstore, folder, members)
         test_own(raftstore, folder, members)
         test_refused(raftstore, folder, path)
+        test_join(raftstore, folder, members)
     finally:
         for m in members:
             if m.process and m.process.poll() is None:
