@@ -73,6 +73,9 @@
 	X(LEADER_KEY_MISSING, 2, "\"leader\" field must be provided")                       \
 	X(ELECTION_NOT_LEADER, 2, "election: not leader")                                   \
 	X(ELECTION_NO_LEADER, 2, "election: no leader")                                     \
+	X(BAD_DOWNGRADE_VERSION, 3, "etcdserver: wrong downgrade target version format")    \
+	X(DOWNGRADE_TARGET, 3, "etcdserver: invalid downgrade target version")              \
+	X(NO_DOWNGRADE, 9, "etcdserver: no inflight downgrade job")                         \
 	X(SESSION_EXPIRED, 2, "mutex: session is expired")                                  \
 	X(BAD_MESSAGE, 13, "grpc: error while unmarshalling: proto: illegal wireType")      \
 	X(STORAGE_FAILED, 14, "etcdserver: storage failed")

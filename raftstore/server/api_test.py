@@ -108,6 +108,16 @@ def delete_all_and_put(r):
         fails(grpc.StatusCode.INVALID_ARGUMENT, 'etcdserver: duplicate key given in txn request', r.c.KV.Txn, o.request(ops))
 
 
+def downgrades(r):
+    down, bad = r.c.Maintenance.Downgrade, grpc.StatusCode.INVALID_ARGUMENT
+    for action in (0, 1):
+        for version in ('', 'x', '3', '3.', '.5', '3.5.0.0', '3.5-rc'):
+            fails(bad, 'etcdserver: wrong downgrade target version format', down, action=action, version=version)
+        for version in ('3.5', '3.5.0', '3.7.1'):
+            fails(bad, 'etcdserver: invalid downgrade target version', down, action=action, version=version)
+    fails(grpc.StatusCode.FAILED_PRECONDITION, 'etcdserver: no inflight downgrade job', down, action=2)
+
+
 def puts(r):
     put = r.c.KV.Put
     r.call('prev of none', put, key=b'p', value=b'1', prev_kv=True)
@@ -704,7 +714,7 @@ def auth_on(r):
 
 PARTS = [ranges, puts, deletes, txns, compactions, bytes_, watches, big_watches, leases, maintenance, auth_off, auth_on]
 # What etcd is not asked.
-OURS = [bad_sorts, delete_all_and_put]
+OURS = [bad_sorts, delete_all_and_put, downgrades]
 
 
 def main():

@@ -9,9 +9,10 @@
 #include "raftstore/server/pb_out.h"
 
 /* Auth: changes go through the log, the administrator's alone; questions are answered from the
- * state in force behind a read index. Passwords are hashed and compared on the read worker. */
+ * state in force behind a read index. Passwords are hashed and compared on a worker of their own.
+ */
 
-enum { PASSWORD_CALLS_MAX = 256 }; /* that wait for the worker */
+enum { PASSWORD_CALLS_MAX = 64 }; /* that wait for the worker */
 
 /* --- changes --- */
 
@@ -76,6 +77,11 @@ static void hash_slowly(void *arg)
 	struct hashing *h = arg;
 	struct request *q = h->request;
 	struct server *s = h->server;
+	if (s->stopping) {
+		request_fail(q, OUTCOME_STOPPED);
+		free(h);
+		return;
+	}
 	_cleanup_buf_ struct buf hashed = BUF_INIT;
 	char **password, **field;
 	if (q->kind == COMMAND_USER_ADD) {
@@ -119,7 +125,7 @@ static void hash_and_propose(struct server *s, struct request *q, const char *pa
 	if (!h)
 		abort();
 	*h = (struct hashing){s, q};
-	worker_post(&s->read_worker, hash_slowly, h);
+	worker_post(&s->auth_worker, hash_slowly, h);
 }
 
 static void on_user_add(struct rpc_call *call, struct slice message, void *arg)
@@ -232,7 +238,7 @@ static void login_slowly(void *arg)
 	_cleanup_buf_ struct buf token = BUF_INIT;
 	bool simple = false;
 	_cleanup_(auth_view_unref_p) struct auth_view *v = auth_now(s);
-	int r = login_check(l, v, &u);
+	int r = s->stopping ? OUTCOME_STOPPED : login_check(l, v, &u);
 	if (r == OUTCOME_AUTH_FAILED)
 		log_info("Authentication has failed", LOG_STR("user", l->message->name),
 		         LOG_STR("from", rpc_call_peer_address(l->call)));
@@ -253,7 +259,7 @@ static void login_start(void *arg, int outcome)
 	if (outcome)
 		login_end(l, outcome);
 	else
-		worker_post(&l->server->read_worker, login_slowly, l);
+		worker_post(&l->server->auth_worker, login_slowly, l);
 }
 
 static void on_authenticate(struct rpc_call *call, struct slice message, void *arg)

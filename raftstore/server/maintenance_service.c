@@ -242,6 +242,42 @@ static void on_move_leader(struct rpc_call *call, struct slice message, void *ar
 	loop_timer_start(&v->timer, 0);
 }
 
+/* MAJOR.MINOR or MAJOR.MINOR.PATCH */
+static bool is_version(const char *s)
+{
+	unsigned parts = 1;
+	bool digit = false;
+	for (; *s; s++) {
+		if (*s == '.' && digit && parts < 3) {
+			parts++;
+			digit = false;
+		} else if (*s >= '0' && *s <= '9') {
+			digit = true;
+		} else {
+			return false;
+		}
+	}
+	return digit && parts > 1;
+}
+
+/* There has been no other form of the store that one could go back to. */
+static void on_downgrade(struct rpc_call *call, struct slice message, void *arg)
+{
+	if (auth_refuses(arg, call, AUTH_ADMIN))
+		return;
+	_cleanup_arena_ struct arena arena;
+	arena_init(&arena);
+	const Etcdserverpb__DowngradeRequest *q = (const void *)message_decode(
+	    &etcdserverpb__downgrade_request__descriptor, message, &arena);
+	if (!q)
+		call_fail(call, OUTCOME_BAD_MESSAGE);
+	else if (q->action == ETCDSERVERPB__DOWNGRADE_REQUEST__DOWNGRADE_ACTION__CANCEL)
+		call_fail(call, OUTCOME_NO_DOWNGRADE);
+	else
+		call_fail(call, is_version(q->version) ? OUTCOME_DOWNGRADE_TARGET
+		                                       : OUTCOME_BAD_DOWNGRADE_VERSION);
+}
+
 void maintenance_service_add(struct server *s)
 {
 	const struct rpc_method methods[] = {
@@ -251,6 +287,7 @@ void maintenance_service_add(struct server *s)
 	    {"/etcdserverpb.Maintenance/HashKV", RPC_UNARY, on_hash_kv, s, NULL},
 	    {"/etcdserverpb.Maintenance/Defragment", RPC_UNARY, on_defragment, s, NULL},
 	    {"/etcdserverpb.Maintenance/MoveLeader", RPC_UNARY, on_move_leader, s, s->loop},
+	    {"/etcdserverpb.Maintenance/Downgrade", RPC_UNARY, on_downgrade, s, NULL},
 	    {"/etcdserverpb.Maintenance/Snapshot", RPC_STREAM, on_snapshot, s, NULL},
 	};
 	for (size_t i = 0; i < ARRAY_LEN(methods); i++)

@@ -299,7 +299,7 @@ int server_start(struct server *s, struct daemon *d, const struct server_options
 	loop_timer_init(&s->leave, s->loop, on_leave, s);
 	loop_timer_init(&s->grace, s->loop, on_grace, s);
 	if (worker_start(&s->sync_worker, "sync") || worker_start(&s->read_worker, "read") ||
-	    worker_start(&s->copy_worker, "copy"))
+	    worker_start(&s->copy_worker, "copy") || worker_start(&s->auth_worker, "auth"))
 		return err_set(err, ERR_INTERNAL, "cannot start a thread");
 	int r = make_dirs(s, err);
 	if (!r)
@@ -371,6 +371,7 @@ void server_deinit(struct server *s)
 	storage_stop(s);
 	worker_stop(&s->sync_worker);
 	worker_stop(&s->read_worker);
+	worker_stop(&s->auth_worker);
 	corruption_stop(s);
 	if (s->snapshots)
 		snapshots_free(s);

@@ -9,7 +9,8 @@
  *   sync worker     checkpoints
  *   watch worker    brings watchers up to date from history (watch_hub.h)
  *   read worker     ranges that are too long for the queue's thread
- *   copy worker     what looks at everything: snapshots for clients, hashes */
+ *   copy worker     what looks at everything: snapshots for clients, hashes
+ *   auth worker     hashes of passwords */
 #include <stdatomic.h>
 #include "common/daemon/daemon.h"
 #include "raftstore/mvcc/mvcc.h"
@@ -53,7 +54,7 @@ struct server {
 	struct peers *peers;
 	struct snapshots *snapshots;
 	struct bootstrap *bootstrap; /* NULL: done */
-	struct worker sync_worker, read_worker, copy_worker;
+	struct worker sync_worker, read_worker, copy_worker, auth_worker;
 	struct rpc_server *rpc;
 	uint64_t cluster_id, member_id;
 	uint64_t seed; /* of all chance in here; 0: server_start draws one */

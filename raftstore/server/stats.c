@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "raftstore/server/stats.h"
+#include "raftstore/server/auth.h"
 #include "raftstore/server/node.h"
 #include "raftstore/server/storage.h"
 #include "raftstore/server/watch_hub.h"
@@ -9,7 +10,7 @@ struct stats {
 	struct metric *wal, *commit, *leader_changes, *puts, *ranges;
 	struct metric *has_leader, *is_leader, *is_learner, *pending, *failed, *late_reads, *total,
 	    *in_use, *quota, *committed, *applied;
-	struct metric *watchers, *slow_watchers, *revision, *events;
+	struct metric *watchers, *slow_watchers, *revision, *auth_revision, *events;
 	uint64_t told_events;
 };
 
@@ -33,6 +34,9 @@ static void on_write(void *arg)
 	metric_set(st->committed, (double)s->commit);
 	metric_set(st->applied, (double)s->applied);
 	metric_set(st->revision, (double)s->revision);
+	struct auth_view *auth = auth_now(s);
+	metric_set(st->auth_revision, (double)auth_revision(auth));
+	auth_view_unref(auth);
 	size_t watchers, slow;
 	watch_hub_counts(s->hub, &watchers, &slow);
 	metric_set(st->watchers, (double)watchers);
@@ -93,6 +97,8 @@ void stats_start(struct server *s)
 	st->applied =
 	    gauge(m, "etcd_server_proposals_applied_total", "Index of the last applied entry.");
 	st->revision = gauge(m, "etcd_debugging_mvcc_current_revision", "Current revision.");
+	st->auth_revision =
+	    gauge(m, "etcd_debugging_auth_revision", "Current revision of users and roles.");
 	st->watchers = gauge(m, "etcd_debugging_mvcc_watcher_total", "Watchers.");
 	st->slow_watchers =
 	    gauge(m, "etcd_debugging_mvcc_slow_watcher_total", "Watchers that are not up to date.");
