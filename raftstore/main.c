@@ -44,7 +44,7 @@ int main(int argc, char **argv)
 		          "directory, add it again and start it with "
 		          "--initial-cluster-state=existing. The only member: restore a snapshot. "
 		          "\"raftstore check\" tells what is damaged");
-	else
+	else if (!r)
 		daemon_run(&d);
 	bool failed = r || server.failed;
 	server_deinit(&server);
