@@ -188,6 +188,10 @@ static void test_compaction_leaves_a_window(void **state)
 	cluster_run(c, 3000);
 	assert_int_equal(c->snapshots, 0);
 	assert_int_equal(c->nodes[away].applied, leader->applied);
+	/* The window is bounded in bytes, too: 10 commands. */
+	leader->raft->opt.keep_bytes = 80;
+	cluster_compact(c, leader, leader->applied);
+	assert_int_equal(raft_status(leader->raft).first, leader->applied - 9);
 	cluster_deinit(c);
 }
 

@@ -250,10 +250,24 @@ static void applied(struct raft *r, uint64_t index)
 	r->applied = MAX(r->applied, index);
 }
 
+/* The last applied entry that nobody wants to keep. */
+static uint64_t before_kept(const struct raft *r)
+{
+	uint64_t index = r->applied, bytes = 0;
+	if (core_alone(r))
+		return index;
+	for (uint64_t n = 0; n < r->opt.keep_entries && index > r->tail.mark.index; n++, index--) {
+		const struct raft_entry *e = tail_at(&r->tail, index);
+		bytes += e && e->data ? e->data->len : 0;
+		if (n && r->opt.keep_bytes && bytes > r->opt.keep_bytes)
+			break;
+	}
+	return index;
+}
+
 static void compact(struct raft *r, uint64_t index)
 {
-	uint64_t keep = core_alone(r) ? 0 : r->opt.keep_entries;
-	index = MIN(index, r->applied - MIN(keep, r->applied));
+	index = MIN(index, before_kept(r));
 	if (index > r->tail.mark.index) {
 		tail_compact(&r->tail, index);
 		confs_compact(r, index);

@@ -40,6 +40,7 @@ struct raft_options {
 	uint64_t uncommitted_limit_bytes; /* more is refused; 0: 64 MiB */
 	uint32_t read_limit;              /* reads waiting; 0: 65536 */
 	uint64_t keep_entries; /* applied ones that compaction leaves for slow followers */
+	uint64_t keep_bytes;   /* at most, but for one entry; 0: no limit */
 	struct rng rng;        /* seeded by the shell; draws election timeouts */
 };
 

@@ -10,6 +10,8 @@
 #include "raftstore/server/storage.h"
 #include "raftstore/server/watch_hub.h"
 
+enum { KEEP_BYTES = 64 << 20 }; /* of entries, in memory, for slow followers */
+
 bool node_is_leader(const struct node *n)
 {
 	return n->leader;
@@ -430,6 +432,7 @@ static int core_boot(struct node *n, const struct raftlog_boot *boot,
 	    .election_ms = (uint32_t)s->options->election_ms,
 	    .heartbeat_ms = (uint32_t)s->options->heartbeat_ms,
 	    .keep_entries = (uint64_t)s->options->snapshot_count,
+	    .keep_bytes = KEEP_BYTES,
 	};
 	rng_init(&opt.rng, server_random(s));
 	struct raft_boot b = {

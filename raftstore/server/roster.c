@@ -65,20 +65,25 @@ void roster_conf(struct node *n, const struct raft_conf *conf)
 	connect_members(n);
 }
 
-static void note_entry(struct node *n, const struct raft_entry *e)
+static void note_conf(struct node *n, struct slice entry)
 {
 	struct raft_conf conf;
 	struct slice context;
 	struct member_change c;
 	_cleanup_arena_ struct arena a;
 	arena_init(&a);
-	if (e->type != RAFT_ENTRY_CONF ||
-	    !raft_conf_entry_decode(blob_view(e->data), &conf, &context))
+	if (!raft_conf_entry_decode(entry, &conf, &context))
 		return;
 	while (member_change_next(&context, &a, &c)) {
 		if (c.op == MEMBER_ADD)
 			members_put(&n->fresh, c.member);
 	}
+}
+
+static void note_entry(struct node *n, const struct raft_entry *e)
+{
+	if (e->type == RAFT_ENTRY_CONF)
+		note_conf(n, blob_view(e->data));
 }
 
 void roster_note_entries(struct node *n, const struct raft_entries *list)
