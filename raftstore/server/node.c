@@ -511,17 +511,30 @@ static void on_boot_reset(void *arg, int result, const struct err *err)
 
 /* A crash came after a snapshot was installed, and before the log was reset behind it: what the log
  * holds is older than the store, or never was committed. */
-static void log_follow_store(struct node *n, struct raftlog_boot *boot)
+static int log_follow_store(struct node *n, struct raftlog_boot *boot)
 {
 	struct store_mark at = store_durable(n->server->store);
 	uint64_t term;
 	if (at.index < boot->mark.index || (log_term(boot, at.index, &term) && term == at.term))
-		return;
+		return 0;
 	log_info("The log goes on behind the snapshot that was installed",
 	         LOG_INT("index", at.index));
 	boot->mark = (struct raft_mark){at.index, at.term};
 	raft_entries_clear(&boot->entries);
+	int r = 0;
+	/* The term of who sent the snapshot was on its way into the log, too: no vote was given in
+	 * it. */
+	if (boot->hard_state.term < at.term) {
+		boot->hard_state = (struct raft_hard_state){.term = at.term};
+		n->log_seq_base = 1;
+		r = raftlog_append(n->log, &(struct raftlog_batch){
+		                               .seq = n->log_seq_base,
+		                               .has_hard_state = true,
+		                               .hard_state = boot->hard_state,
+		                           });
+	}
 	raftlog_reset(n->log, boot->mark, on_boot_reset, n);
+	return r;
 }
 
 static struct node *node_new(struct server *s)
@@ -549,8 +562,8 @@ int node_start(struct server *s, const struct members *first, bool join, struct 
 	struct raftlog_boot boot = {0};
 	struct raft_conf applied;
 	int r = open_log(n, &boot, err);
-	if (!r)
-		log_follow_store(n, &boot);
+	if (!r && log_follow_store(n, &boot))
+		r = err_set(err, ERR_IO, "cannot write the log");
 	bool empty = !boot.mark.index && !boot.entries.n && !store_durable(s->store).index;
 	if (!r && first && !join && empty)
 		r = write_first_entry(n, first, &boot, err);
