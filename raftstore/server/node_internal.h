@@ -3,7 +3,8 @@
 /* Inside of the node: its state, and what its files call of each other. Everything belongs to the
  * loop where nothing else is said.
  *
- *   node.c       the core's events and updates, life
+ *   node.c       the core's events and updates
+ *   node_life.c  coming up and going
  *   proposals.c  requests on their way into the log, here or by way of the leader
  *   reads.c      linearizable reads
  *   roster.c     members: addresses, publishing of this one, handing over
@@ -12,6 +13,7 @@
 #include <pthread.h>
 #include "common/base/clock.h"
 #include "raftstore/log/log.h"
+#include "raftstore/peer/peers.h"
 #include "raftstore/raft/raft.h"
 #include "raftstore/server/members.h"
 #include "raftstore/server/node.h"
@@ -101,7 +103,11 @@ struct node {
 	/* --- */
 };
 
-/* node.c: what waits for a leader is tried again after this time, outside of the update that runs.
+/* node.c */
+void node_peers_handler(struct node *n, struct peers_handler *ret);
+void node_timers_init(struct node *n);
+void node_log_report(void *arg, const struct raftlog_report *report);
+/* What waits for a leader is tried again after this time, outside of the update that runs.
  */
 void node_retry(struct node *n, uint64_t delay_ms);
 /* Tells the core what has been applied meanwhile. */
