@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "apiserver/storage/cacher_impl.h"
 
+#include <malloc.h>
 #include "apiserver/storage/compactor.h"
 #include "common/base/clock.h"
 #include "common/base/log.h"
@@ -355,6 +356,7 @@ static void list_done(struct cacher *c)
 	                               .arg = c,
 	                           });
 	atomic_store(&c->ready, true);
+	malloc_trim(0); /* the pages are through: what they took is not needed again soon */
 	cacher_fresh_check(c);
 	if (!c->compactor && !c->no_compaction)
 		c->compactor = compactor_new(c->store, c->loop, 0);

@@ -19,6 +19,8 @@ struct load {
 	struct loop loop;
 	struct load_way *way;
 	struct loop_timer pace, settle;
+	struct client *clients;
+	unsigned long warm, limit;
 	unsigned long begun, done, failed;
 	size_t bytes;
 	uint64_t began_ns, ended_ns;
@@ -34,7 +36,7 @@ struct client {
 	struct load *load;
 	unsigned long i;
 	uint64_t began_ns;
-	bool busy;
+	bool busy; /* it has asked and waits */
 };
 
 /* --- operations ------------------------------------------------------------------------------ */
@@ -110,18 +112,54 @@ static void pace(void *arg)
 		loop_timer_start(&l->pace, l->o.rate >= 100 ? 1 : 100 / l->o.rate);
 }
 
+/* With `hold`, everything is ready: says so, and goes on when there is a line of input. */
 static void begin(struct load *l)
 {
-	struct client *clients = clients_new(l);
-
+	if (l->o.hold) {
+		printf("ready\n");
+		fflush(stdout);
+		if (getchar() == EOF)
+			exit(1);
+	}
 	l->began_ns = clock_mono_ns();
 	if (l->o.rate) {
-		loop_timer_init(&l->pace, &l->loop, pace, clients);
-		pace(clients);
+		loop_timer_init(&l->pace, &l->loop, pace, l->clients);
+		pace(l->clients);
 		return;
 	}
 	for (unsigned long i = 0; i < l->o.clients && l->begun < l->o.count; i++)
-		next(&clients[i]);
+		next(&l->clients[i]);
+}
+
+static void watch(struct load *l);
+
+static void on_warm(void *arg, bool ok, size_t bytes)
+{
+	struct client *c = arg;
+	struct load *l = c->load;
+
+	l->failed += !ok;
+	if (l->failed) {
+		loop_stop(&l->loop);
+		return;
+	}
+	if (++l->warm < l->o.clients)
+		return;
+	l->o.limit = l->limit;
+	if (l->o.op == LOAD_WATCH)
+		watch(l);
+	else
+		begin(l);
+}
+
+/* Every client makes its connection with a small question, which is not counted. */
+static void warm_up(struct load *l)
+{
+	l->clients = clients_new(l);
+	l->limit = l->o.limit;
+	l->o.limit = 1;
+	for (unsigned long i = 0; i < l->o.clients; i++)
+		l->way->start(l->way, i, LOAD_LIST, 0, on_warm, &l->clients[i]);
 }
 
 /* --- watching -------------------------------------------------------------------------------- */
@@ -158,15 +196,7 @@ static void on_ended(struct load_watch *w)
 
 static void settled(void *arg)
 {
-	struct load *l = arg;
-
-	if (l->o.hold) {
-		printf("ready\n");
-		fflush(stdout);
-		if (getchar() == EOF)
-			exit(1);
-	}
-	begin(l);
+	begin(arg);
 }
 
 static void start_watch(struct load *l)
@@ -334,10 +364,7 @@ int main(int argc, char **argv)
 		fprintf(stderr, "%s\n", err.text);
 		return 1;
 	}
-	if (l.o.op == LOAD_WATCH)
-		watch(&l);
-	else
-		begin(&l);
+	warm_up(&l);
 	loop_run(&l.loop);
 	if (!l.failed)
 		report(&l);

@@ -50,12 +50,14 @@ class Bed(Cluster):
         return tuple(cpu_seconds(p.pid) for p in (self.apiserver, self.store))
 
     def load(self, way, timeout=600, **options):
-        """The numbers that api_load printed, and cpu_us and store_cpu_us an operation."""
+        """The numbers that api_load printed, and cpu_us and store_cpu_us an operation, without those
+        of connecting."""
+        p = self.start_load(way, hold=1, **options)
+        check(p.stdout.readline() == 'ready\n', f'{options}: the load did not start')
         before = self.cpu()
-        argv = self.argv(way, **options)
-        r = subprocess.run(argv, capture_output=True, text=True, timeout=timeout)
-        check(r.returncode == 0, f'{argv}: {r.stdout}{r.stderr}')
-        return self.numbers(r.stdout, before, options['count'])
+        out, _ = p.communicate('\n', timeout=timeout)
+        check(p.returncode == 0, f'{options}: {out}')
+        return self.numbers(out, before, options['count'])
 
     def numbers(self, text, before, count):
         n = {k: float(v) for k, v in (pair.split('=') for pair in text.split())}

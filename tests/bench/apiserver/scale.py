@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """Many objects and many watchers."""
 import socket
-import subprocess
 import threading
 import time
 
