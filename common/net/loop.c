@@ -3,6 +3,8 @@
 
 #include <assert.h>
 #include <string.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
 #include "common/base/err.h"
 
 /* --- timers: a binary heap ordered by (due, sequence), places counted from 1 --- */
@@ -109,30 +111,63 @@ void loop_timer_stop(struct loop_timer *t)
 
 /* --- the loop --- */
 
-static void on_wake(uv_async_t *wake)
+/* The loop that this thread is running. */
+static __thread struct loop *current;
+
+static void run_posted(struct loop *l)
 {
-	struct loop *l = CONTAINER_OF(wake, struct loop, wake);
 	pthread_mutex_lock(&l->lock);
-	loop_posts turn = l->posted;
+	loop_posts now = l->posted;
 	l->posted = l->running; /* empty; its storage is used again */
 	l->running = (loop_posts){0};
 	bool stop = l->stop;
 	pthread_mutex_unlock(&l->lock);
 	if (stop)
 		uv_stop(&l->uv);
-	VEC_FOREACH (&turn, p)
+	VEC_FOREACH (&now, p)
 		p->fn(p->arg);
-	vec_clear(&turn);
-	l->running = turn;
+	vec_clear(&now);
+	l->running = now;
+}
+
+static void on_wake(uv_poll_t *wake, int status, int events)
+{
+	struct loop *l = CONTAINER_OF(wake, struct loop, wake);
+	uint64_t n;
+
+	if (read(l->wake_fd, &n, sizeof(n)) == sizeof(n))
+		run_posted(l);
+}
+
+/* Posts of the loop's own thread need no wake-up, only that the loop does not sleep. */
+static void on_idle(uv_idle_t *idle)
+{
+	uv_idle_stop(idle);
+	run_posted(CONTAINER_OF(idle, struct loop, idle));
+}
+
+static void wake_up(struct loop *l)
+{
+	static const uint64_t one = 1;
+
+	if (write(l->wake_fd, &one, sizeof(one)) != sizeof(one))
+		abort(); /* only a closed descriptor fails */
 }
 
 int loop_init(struct loop *l)
 {
 	memset(l, 0, sizeof *l);
-	if (uv_loop_init(&l->uv))
+	l->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	if (l->wake_fd < 0)
 		return -ERR_IO;
+	if (uv_loop_init(&l->uv)) {
+		close(l->wake_fd);
+		return -ERR_IO;
+	}
 	pthread_mutex_init(&l->lock, NULL);
-	uv_async_init(&l->uv, &l->wake, on_wake);
+	uv_poll_init(&l->uv, &l->wake, l->wake_fd);
+	uv_poll_start(&l->wake, UV_READABLE, on_wake);
+	uv_idle_init(&l->uv, &l->idle);
 	uv_timer_init(&l->uv, &l->clock);
 	l->uv.data = l;
 	l->thread = pthread_self();
@@ -156,11 +191,22 @@ void loop_deinit(struct loop *l)
 		;
 	int r = uv_loop_close(&l->uv);
 	assert(r == 0);
+	close(l->wake_fd);
 	pthread_mutex_destroy(&l->lock);
 	vec_deinit(&l->posted);
 	vec_deinit(&l->running);
 	vec_deinit(&l->timers);
 	l->uv.data = NULL;
+}
+
+static bool turn(struct loop *l, uv_run_mode mode)
+{
+	struct loop *outer = current;
+
+	current = l;
+	bool alive = uv_run(&l->uv, mode) != 0;
+	current = outer;
+	return alive;
 }
 
 void loop_run(struct loop *l)
@@ -174,7 +220,7 @@ void loop_run(struct loop *l)
 		pthread_mutex_unlock(&l->lock);
 		if (stop)
 			return;
-		uv_run(&l->uv, UV_RUN_DEFAULT);
+		turn(l, UV_RUN_DEFAULT);
 	}
 }
 
@@ -182,7 +228,7 @@ bool loop_run_once(struct loop *l, bool wait)
 {
 	l->thread = pthread_self();
 	uv_update_time(&l->uv);
-	return uv_run(&l->uv, wait ? UV_RUN_ONCE : UV_RUN_NOWAIT) != 0;
+	return turn(l, wait ? UV_RUN_ONCE : UV_RUN_NOWAIT);
 }
 
 void loop_stop(struct loop *l)
@@ -190,7 +236,7 @@ void loop_stop(struct loop *l)
 	pthread_mutex_lock(&l->lock);
 	l->stop = true;
 	pthread_mutex_unlock(&l->lock);
-	uv_async_send(&l->wake);
+	wake_up(l);
 }
 
 void loop_post(struct loop *l, loop_fn fn, void *arg)
@@ -199,8 +245,12 @@ void loop_post(struct loop *l, loop_fn fn, void *arg)
 	bool was_empty = l->posted.n == 0;
 	*vec_push(&l->posted) = (struct loop_post){fn, arg};
 	pthread_mutex_unlock(&l->lock);
-	if (was_empty)
-		uv_async_send(&l->wake);
+	if (!was_empty)
+		return;
+	if (current == l)
+		uv_idle_start(&l->idle, on_idle);
+	else
+		wake_up(l);
 }
 
 bool loop_is_mine(const struct loop *l)

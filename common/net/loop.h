@@ -33,7 +33,11 @@ struct loop_timer {
 
 struct loop {
 	uv_loop_t uv;
-	uv_async_t wake;
+	/* Not a uv_async_t: when the sender of one is pushed aside in the middle, the receiver
+	 * spins until it runs again, which on a busy machine costs more than all the rest. */
+	uv_poll_t wake;
+	int wake_fd;
+	uv_idle_t idle;
 	uv_timer_t clock;
 	pthread_mutex_t lock;
 	loop_posts posted;  /* under lock */
