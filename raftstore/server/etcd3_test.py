@@ -65,9 +65,18 @@ def watches(c):
     past, cancel = c.watch('w/1', start_revision=revision, prev_kv=True)
     same([type(next(past)).__name__ for _ in range(2)], ['PutEvent', 'DeleteEvent'])
     cancel()
-    once = threading.Timer(0.2, lambda: c.put('once', 'now'))
-    once.start()
-    same(c.watch_once('once', timeout=20).value, b'now')
+    found = threading.Event()
+
+    def put_until_found():
+        while not found.wait(0.1):
+            c.put('once', 'now')
+    putting = threading.Thread(target=put_until_found)
+    putting.start()
+    try:
+        same(c.watch_once('once', timeout=20).value, b'now')
+    finally:
+        found.set()
+        putting.join()
     seen = []
     number = c.add_watch_callback('cb', seen.append)
     c.put('cb', '1')

@@ -193,9 +193,10 @@ def begun(w, key, *args, **more):
         assert time.monotonic() < end, 'the watch does not begin'
         w.out('put', key, 'begin')
         time.sleep(0.1)
-    time.sleep(0.2)  # the last put's event may be on its way
-    p.from_here = len(p.said())
-    p.rest = lambda: p.said()[p.from_here:]
+    w.out('put', key, 'mark')
+    wait_for(lambda: p.said().endswith('\nmark\n'), 'the mark')
+    from_here = len(p.said())
+    p.rest = lambda: p.said()[from_here:]
     return p
 
 
@@ -467,7 +468,7 @@ def several(program, flags):
         other = next(f for f in fields() if f[4] == 'false')
         said = w.out('move-leader', other[1], endpoint=every)
         same(said, f'Leadership transferred from {was[1]} to {other[1]}\n')
-        same([f[1] for f in fields() if f[4] == 'true'], [other[1]])
+        wait_for(lambda: [f[1] for f in fields() if f[4] == 'true'] == [other[1]], 'all to see the new leader')
         r = w.run('move-leader', was[1], endpoint=was[0])
         assert r.returncode and 'no leader endpoint given' in r.stderr, r.stderr
         same(len(w.out('member', 'list').strip().split('\n')), 3)
