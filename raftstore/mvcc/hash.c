@@ -33,6 +33,8 @@ static int by_revision(const void *a, const void *b)
 static int superseded_find(struct mvcc *m, struct superseded *s)
 {
 	int64_t from = m->compacted + 1;
+	if (!m->compacted)
+		return 0;
 	int r = mvcc_compact_walk(m, &from);
 	if (!r)
 		r = mvcc_changes(m->kv, from, add_superseded, s);
