@@ -37,10 +37,11 @@ struct cacher_resource {
 struct cacher_feed {
 	struct cacher_resource *r;
 	struct loop *loop;
-	atomic_bool posted;       /* a run is on its way */
-	uint64_t next_seq;        /* events before it are passed */
-	struct audience audience; /* watchers that have seen all that the feed has passed */
-	struct list behind;       /* those that have not, but for those that are paused */
+	atomic_bool posted; /* a run is on its way */
+	uint64_t next_seq;  /* events before it are passed */
+	struct list behind; /* watchers that have not seen all that the feed has passed, but for
+	                       those that are paused */
+	struct audience audience; /* those that have; last, for it ends in an array of no length */
 };
 
 /* A read that waits for the cache. */
