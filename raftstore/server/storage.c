@@ -203,6 +203,23 @@ static void on_retry(void *arg)
 	pthread_mutex_unlock(&st->lock);
 }
 
+static void items_give_up(item_list *items)
+{
+	VEC_FOREACH (items, i)
+		if (i->request)
+			request_give_up(i->request, OUTCOME_TIMEOUT);
+}
+
+/* Nobody waits for room on a disk: what was asked for will happen when there is some, as far as
+ * anybody knows. */
+static void give_up(struct storage *st)
+{
+	items_give_up(&st->batch);
+	pthread_mutex_lock(&st->lock);
+	items_give_up(&st->queue);
+	pthread_mutex_unlock(&st->lock);
+}
+
 /* False: the disk does not take it at present, and it is tried again later. */
 static bool batch_try(struct storage *st)
 {
@@ -221,6 +238,7 @@ static bool batch_try(struct storage *st)
 	if (!st->stalled)
 		log_error(&err, "The store cannot be written, and waits for space");
 	st->stalled = true;
+	give_up(st);
 	st->retry_posted = true;
 	worker_post_later(&st->worker, RETRY_MS, on_retry, st);
 	return false;
