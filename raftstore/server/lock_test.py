@@ -158,6 +158,63 @@ def test_stop_while_waiting(c, m, server):
         assert w.exception(timeout=20)
 
 
+def insist(method, **fields):
+    """Asks until there is a leader again; what was done by a call that failed is done."""
+    end = time.monotonic() + 60
+    while True:
+        try:
+            return method(**fields)
+        except grpc.RpcError as e:
+            if e.code() == grpc.StatusCode.NOT_FOUND:
+                return None
+            assert e.code() in (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED) and \
+                time.monotonic() < end, e
+            time.sleep(0.1)
+
+
+def test_members(program, m):
+    """On three members, with the death of the leader while some wait."""
+    servers = [Server(program) for _ in range(3)]
+    cluster = ','.join(f'm{i}=http://127.0.0.1:{s.peer_port}' for i, s in enumerate(servers))
+    try:
+        for i, s in enumerate(servers):
+            s.extra = ['--name', f'm{i}', '--initial-cluster', cluster]
+            s.launch()
+        for s in servers:
+            s.wait_listening()
+        clients = [Client(m, s.endpoint) for s in servers]
+        ids = [c.Maintenance.Status().header.member_id for c in clients]
+        leader = ids.index(clients[0].Maintenance.Status().leader)
+        a, b = (i for i in range(3) if i != leader)
+        leases = [lease(clients[leader], 300) for _ in range(3)]
+        held = clients[a].Lock.Lock(name=b'n', lease=leases[0]).key
+        first = clients[b].Lock.Lock(name=b'n', lease=leases[1], later=True, timeout=60)
+        wait_for(lambda: len(keys(clients[a], b'n/')) == 2, 'the first to wait')
+        second = clients[a].Lock.Lock(name=b'n', lease=leases[2], later=True, timeout=60)
+        wait_for(lambda: len(keys(clients[b], b'n/')) == 3, 'the second to wait')
+        observed = Stream(lambda _: clients[b].Election.Observe(m.election.LeaderRequest(name=b'e')))
+        clients[a].Election.Campaign(name=b'e', lease=leases[0], value=b'one')
+        same(observed.next(60).kv.value, b'one')
+        servers[leader].process.kill()
+        servers[leader].process.wait()
+        assert not first.done() and not second.done()
+        insist(clients[a].Lock.Unlock, key=held)
+        same(first.result(timeout=60).key, b'n/%x' % leases[1])
+        assert not second.done()
+        insist(clients[a].Lease.LeaseRevoke, ID=leases[1])
+        same(second.result(timeout=60).key, b'n/%x' % leases[2])
+        insist(clients[b].Election.Campaign, name=b'e', lease=leases[0], value=b'two')
+        same(observed.next(60).kv.value, b'two')
+        observed.close()
+    except BaseException:
+        for s in servers:
+            print(open(s.log).read()[-2000:])
+        raise
+    finally:
+        for s in servers:
+            s.close()
+
+
 def main():
     server = Server(sys.argv[1])
     try:
@@ -174,6 +231,8 @@ def main():
         if not server.is_etcd:
             test_stop_while_waiting(c, m, server)
             print('ok test_stop_while_waiting')
+            test_members(sys.argv[1], m)
+            print('ok test_members')
         c.close()
     except BaseException:
         print(open(server.log).read()[-3000:])
