@@ -34,6 +34,11 @@ static void post_unless_stopped(struct node *n, loop_fn fn)
 		loop_post(n->loop, fn, n);
 }
 
+bool node_progress(const struct node *n, uint64_t id, struct raft_progress *ret)
+{
+	return raft_progress(n->raft, id, ret);
+}
+
 /* --- updates --- */
 
 static void found_leader(struct node *n, const struct raft_status *st)
@@ -345,6 +350,8 @@ static void on_durable(void *arg)
 {
 	struct node *n = arg;
 	uint64_t index = store_durable(n->server->store).index;
+	/* What follows a snapshot on its way must still be there when that has arrived. */
+	index = MIN(index, snapshots_hold(n->server));
 	if (index <= n->durable)
 		return;
 	n->durable = index;

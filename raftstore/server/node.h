@@ -48,6 +48,8 @@ _must_use_ int node_step(struct node *n, struct raft_event *e);
 size_t node_pending(const struct node *n);
 /* On the loop. */
 struct raft_status node_status(const struct node *n);
+/* As raft_progress. On the loop. */
+_must_use_ bool node_progress(const struct node *n, uint64_t id, struct raft_progress *ret);
 
 bool node_is_leader(const struct node *n);
 struct raftlog *node_log(struct node *n);

@@ -106,11 +106,16 @@ static void write_back(struct snapshot_job *job)
 	if (j->result && current) {
 		log_error(&j->err, "Could not write a snapshot of another member");
 		receive_reset(all);
-	} else if (!j->result && current && j->last && !all->installing) {
-		all_received(all, &j->message);
+	} else if (!j->result && current) {
+		if (j->last && !all->installing)
+			all_received(all, &j->message);
+		if (j->last && all->installing) {
+			all->last_answer = TAKE(j->answer);
+			all->last_result = j->answered;
+		} else {
+			answer_result(TAKE(j->answer), &j->answered);
+		}
 	}
-	if (!j->result && current)
-		answer_result(TAKE(j->answer), &j->answered);
 	write_drop(job);
 }
 
@@ -156,6 +161,11 @@ void snapshots_chunk(struct server *s, uint64_t from, struct slice body, struct 
 		peers_answer(a, -ERR_CONFLICT, SLICE_EMPTY);
 		return;
 	}
+	if (all->installing) {
+		/* The last chunk once more: its answer comes in time. */
+		peers_answer(a, -ERR_TOO_MANY_REQUESTS, SLICE_EMPTY);
+		return;
+	}
 	uint64_t skip = 0;
 	struct chunk_result r;
 	enum chunk_use use = chunks_receive(&all->receive, &in.chunk, &skip);
@@ -184,6 +194,11 @@ static void on_installed(void *arg)
 	if (!ok)
 		receive_reset(all); /* whatever it was, it is not sent a second time */
 	node_installed(all->server->node, all->install_mark, ok);
+	struct peers_answer *a = TAKE(all->last_answer);
+	if (a && ok)
+		answer_result(a, &all->last_result);
+	else if (a)
+		peers_answer(a, -ERR_CANCELLED, SLICE_EMPTY);
 }
 
 /* On the log's thread. */

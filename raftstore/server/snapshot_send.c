@@ -10,8 +10,11 @@
 
 enum {
 	ANSWER_MS = 5000,
-	POLL_MS = 50,           /* while the member is not connected */
-	GIVE_UP_MS = 60 * 1000, /* without having been connected */
+	POLL_MS = 50,            /* while the member is not connected */
+	GIVE_UP_MS = 60 * 1000,  /* without having been connected */
+	INSTALL_MS = 600 * 1000, /* the last answer comes when the member has installed */
+	SETTLE_MS = 5000,        /* for the core to hear from the member */
+	HOLD_ENTRIES_MAX = 1000000,
 };
 
 /* A transfer to one member; freed when it has ended and nothing comes back to it any more. */
@@ -22,7 +25,8 @@ struct sending {
 	struct store_copy *copy;
 	struct chunks_send chunks;
 	struct loop_timer timer;
-	uint64_t began_ms;
+	uint64_t began_ms, done_ms;
+	uint64_t hold; /* entries behind this one are needed; 0: none yet */
 	bool copying, connected, ended;
 	unsigned refs; /* its place in the list; jobs and questions */
 };
@@ -80,6 +84,7 @@ static void sending_end(struct sending *s, bool ok)
 /* --- chunks --- */
 
 static void sending_pump(struct sending *s);
+static void copy_start(struct sending *s);
 
 static void on_answer(void *arg, int result, struct slice answer)
 {
@@ -157,13 +162,38 @@ static void after_break(struct sending *s)
 	chunks_send_result(&s->chunks, &r, snapshots_now_ms(s->all));
 }
 
-static void copy_start(struct sending *s);
+/* All bytes are there. The member's own word to the core, that it has them installed, may come a
+ * little later: without it the core would think that another snapshot is needed. */
+static bool is_settled(const struct sending *s, uint64_t now)
+{
+	struct raft_progress p;
+	return !node_progress(s->all->server->node, s->message.to, &p) ||
+	       p.state != RAFT_SNAPSHOT || now >= s->done_ms + SETTLE_MS;
+}
 
-/* Sends what may be sent now, and comes again when there may be more. The copy is made when the
+/* Sends chunks that may be sent now. True: the transfer has ended. */
+static bool send_chunks(struct sending *s, uint64_t now, uint64_t *next)
+{
+	struct chunk c;
+	if (s->connected)
+		while (chunks_send_next(&s->chunks, now, &c))
+			chunk_start(s, &c);
+	enum chunks_state state = chunks_send_state(&s->chunks, now);
+	if (state == CHUNKS_DONE && !s->done_ms)
+		s->done_ms = now;
+	if (state == CHUNKS_GIVEN_UP || (state == CHUNKS_DONE && is_settled(s, now))) {
+		sending_end(s, state == CHUNKS_DONE);
+		return true;
+	}
+	if (s->connected && state == CHUNKS_RUNNING)
+		*next = MAX(chunks_send_deadline(&s->chunks), now + 1);
+	return false;
+}
+
+/* Does what can be done now, and comes again when there may be more. The copy is made when the
  * member can take it, so that it is as new as may be. */
 static void sending_pump(struct sending *s)
 {
-	struct chunk c;
 	uint64_t now = snapshots_now_ms(s->all), next = now + POLL_MS;
 	struct raft_status st = node_status(s->all->server->node);
 	bool connected = peers_connected(s->all->server->peers, s->message.to);
@@ -172,23 +202,15 @@ static void sending_pump(struct sending *s)
 		sending_end(s, false);
 		return;
 	}
-	if (!s->copying && connected)
+	if (!s->copying && connected) {
+		s->hold = st.applied;
 		copy_start(s);
+	}
 	if (s->copy && connected && !s->connected)
 		after_break(s);
 	s->connected = connected;
-	while (s->copy && connected && chunks_send_next(&s->chunks, now, &c))
-		chunk_start(s, &c);
-	if (s->copy) {
-		enum chunks_state state = chunks_send_state(&s->chunks, now);
-		if (state != CHUNKS_RUNNING) {
-			sending_end(s, state == CHUNKS_DONE);
-			return;
-		}
-		if (connected)
-			next = MAX(chunks_send_deadline(&s->chunks), now + 1);
-	}
-	loop_timer_start_at(&s->timer, next);
+	if (!s->copy || !send_chunks(s, now, &next))
+		loop_timer_start_at(&s->timer, next);
 }
 
 static void on_timer(void *arg)
@@ -236,7 +258,8 @@ static void copy_back(struct snapshot_job *job)
 		log_error(&j->err, "Could not copy the store for another member");
 		sending_end(s, false);
 	} else if (!s->ended) {
-		static const struct chunks_options o = {.chunk_bytes = SNAPSHOT_CHUNK_BYTES};
+		static const struct chunks_options o = {.chunk_bytes = SNAPSHOT_CHUNK_BYTES,
+		                                        .give_up_ms = INSTALL_MS};
 		uint64_t id = server_random(s->all->server);
 		s->message = j->message;
 		s->copy = TAKE(j->copy);
@@ -282,6 +305,18 @@ void snapshots_send(struct server *server, const struct raft_message *m)
 	snapshot_count_begin(&all->sent, m->to);
 	/* Not from within the update that asks for it. */
 	loop_timer_start(&s->timer, 0);
+}
+
+uint64_t snapshots_hold(const struct server *server)
+{
+	const struct snapshots *all = server->snapshots;
+	uint64_t hold = UINT64_MAX, applied = server->applied;
+	LIST_FOREACH (&all->sendings, s, struct sending, link) {
+		/* A member that takes so long begins anew. */
+		if (s->hold && applied - MIN(s->hold, applied) < HOLD_ENTRIES_MAX)
+			hold = MIN(hold, s->hold);
+	}
+	return hold;
 }
 
 void sendings_stop(struct snapshots *all)

@@ -112,6 +112,8 @@ void snapshots_stop(struct server *s)
 		list_del(&j->link);
 		j->drop(j);
 	}
+	if (all->last_answer)
+		peers_answer(TAKE(all->last_answer), -ERR_CANCELLED, SLICE_EMPTY);
 }
 
 void snapshots_free(struct server *s)

@@ -19,8 +19,11 @@ void snapshots_free(struct server *s);
 /* A RAFT_MSG_SNAPSHOT that the core wants sent: in place of peers_send. RAFT_SNAPSHOT_SENT follows,
  * when the member has all bytes or is given up. */
 void snapshots_send(struct server *s, const struct raft_message *m);
+/* The log must not be compacted beyond this index: a member will go on from there. UINT64_MAX: it
+ * may be. */
+uint64_t snapshots_hold(const struct server *s);
 /* A question of kind ASK_SNAPSHOT. When all bytes are there the core gets the message by
- * RAFT_RECEIVE, before the last chunk is answered. */
+ * RAFT_RECEIVE; the last chunk is answered when that is installed, or is not to be. */
 void snapshots_chunk(struct server *s, uint64_t from, struct slice body, struct peers_answer *a);
 /* The update's `install`: the storage thread installs what was received behind what it has been
  * given to apply, then the log is reset, then RAFT_SNAPSHOT_DONE follows. */

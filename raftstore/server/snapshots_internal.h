@@ -46,7 +46,9 @@ struct snapshots {
 	uint64_t receive_from, received_from_ms;
 	bool installing;
 	struct raft_mark install_mark;
-	int install_result; /* the storage worker's, until it posts */
+	int install_result;               /* the storage worker's, until it posts */
+	struct peers_answer *last_answer; /* owed for the last chunk */
+	struct chunk_result last_result;
 };
 
 void snapshot_job_start(struct snapshots *all, struct snapshot_job *j);
