@@ -72,6 +72,9 @@ struct newest {
 
 static VEC(struct newest) newest;
 
+/* Values that were written, by their number: where. */
+static VEC(int64_t) written;
+
 static struct newest *newest_of(struct slice key)
 {
 	VEC_FOREACH (&newest, n)
@@ -88,8 +91,26 @@ static struct slice keep(struct slice s)
 	return slice_of(p, s.len);
 }
 
+/* Clients never write a value twice: nor does the store. */
+static void check_once(const struct record *r)
+{
+	uint64_t value = 0;
+	if (r->deleted || !slice_has_prefix(r->key, SLICE_LIT("/registry/pods/")))
+		return;
+	for (size_t i = 0; i < r->value.len && r->value.data[i] != ':'; i++)
+		value = value * 10 + (uint64_t)(r->value.data[i] - '0');
+	if (value > 1000000)
+		return;
+	while (written.n <= value)
+		*vec_push(&written) = 0;
+	SIM_CHECK(!written.at[value], "write %llu is done twice, at revisions %lld and %lld",
+	          (unsigned long long)value, (long long)written.at[value], (long long)r->rev.main);
+	written.at[value] = r->rev.main;
+}
+
 static void model_add(const struct record *r)
 {
+	check_once(r);
 	struct newest *n = newest_of(r->key);
 	struct change c = {
 	    .main = r->rev.main,
@@ -243,8 +264,16 @@ struct asked {
 
 static VEC(struct asked) asked;
 
-/* By member: what it must know after a crash. */
-static uint64_t told_term[MEMBERS_MAX];
+/* By member: what it must know after a crash, because it has told others. */
+struct told {
+	uint64_t term;
+	uint64_t match_term, match; /* the last entry acknowledged in this term */
+};
+
+static struct told told[MEMBERS_MAX];
+
+/* Configurations that are committed, in order. */
+static VEC(struct conf_entry) confs;
 
 void check_reset(void)
 {
@@ -255,7 +284,9 @@ void check_reset(void)
 	memset(&leaders, 0, sizeof(leaders));
 	memset(&voted, 0, sizeof(voted));
 	memset(&asked, 0, sizeof(asked));
-	memset(told_term, 0, sizeof(told_term));
+	memset(told, 0, sizeof(told));
+	memset(&confs, 0, sizeof(confs));
+	memset(&written, 0, sizeof(written));
 	committed_index = newest_term = 0;
 	model.revision = 1;
 }
@@ -346,13 +377,23 @@ uint64_t check_leader(struct member **ret)
 	return newest_term;
 }
 
+static void note_acknowledged(struct told *t, const struct raft_message *msg)
+{
+	t->term = MAX(t->term, msg->term);
+	if (t->match_term != msg->term)
+		t->match = 0;
+	t->match_term = msg->term;
+	t->match = MAX(t->match, msg->append_result.index);
+}
+
 void check_send(struct member *m, const struct raft_message *msg)
 {
+	struct told *t = &told[m->at];
 	if (msg->type == RAFT_MSG_APPEND_RESULT && !msg->append_result.rejected)
-		told_term[m->at] = MAX(told_term[m->at], msg->term);
+		note_acknowledged(t, msg);
 	if (msg->type != RAFT_MSG_VOTE_RESULT || msg->vote_result.pre || !msg->vote_result.granted)
 		return;
-	told_term[m->at] = MAX(told_term[m->at], msg->term);
+	t->term = MAX(t->term, msg->term);
 	VEC_FOREACH (&voted, v) {
 		if (v->member != m->at || v->term != msg->term)
 			continue;
@@ -372,13 +413,28 @@ struct raft *__wrap_raft_new(const struct raft_options *opt, const struct raft_b
 int __real_raft_step(struct raft *r, const struct raft_event *e, struct raft_update *ret);
 int __wrap_raft_step(struct raft *r, const struct raft_event *e, struct raft_update *ret);
 
+static void check_remembers(struct member *m, const struct raft_boot *boot)
+{
+	const struct told *t = &told[m->at];
+	uint64_t term = boot->hard_state.term;
+	uint64_t last = boot->mark.index + (boot->entries ? boot->entries->n : 0);
+	SIM_CHECK(term >= t->term, "member %u has spoken in term %llu and comes back in term %llu",
+	          m->at, (unsigned long long)t->term, (unsigned long long)term);
+	SIM_CHECK(term != t->match_term || last >= t->match,
+	          "member %u has acknowledged entry %llu and comes back with %llu", m->at,
+	          (unsigned long long)t->match, (unsigned long long)last);
+	VEC_FOREACH (&voted, v)
+		SIM_CHECK(v->member != m->at || v->term != term ||
+		              boot->hard_state.vote == v->candidate,
+		          "member %u has forgotten its vote of term %llu", m->at,
+		          (unsigned long long)term);
+}
+
 struct raft *__wrap_raft_new(const struct raft_options *opt, const struct raft_boot *boot,
                              struct err *err)
 {
 	struct member *m = sim_member();
-	SIM_CHECK(boot->hard_state.term >= told_term[m->at],
-	          "member %u has spoken in term %llu and comes back in term %llu", m->at,
-	          (unsigned long long)told_term[m->at], (unsigned long long)boot->hard_state.term);
+	check_remembers(m, boot);
 	m->raft = __real_raft_new(opt, boot, err);
 	m->id = opt->id;
 	/* What comes back from the disk is what went there. */
@@ -404,13 +460,90 @@ static void check_reads(struct raft *r, const struct raft_update *u)
 	}
 }
 
+/* --- commits: what the leader counts must be there --- */
+
+static bool holds(uint64_t id, uint64_t index, uint64_t term)
+{
+	struct member *m = member_of_id(id);
+	if (!m)
+		return false;
+	const struct raft *r = m->raft;
+	if (!m->up || !r)
+		return told[m->at].match_term == term && told[m->at].match >= index;
+	return index <= r->tail.mark.index ||
+	       (tail_term(&r->tail, index) == term && r->tail.persisted >= index) ||
+	       (r->installing && index <= r->install.index);
+}
+
+static bool has_majority(const struct raft_ids *ids, uint64_t index, uint64_t term)
+{
+	unsigned n = 0;
+	for (unsigned i = 0; i < ids->n; i++)
+		n += holds(ids->at[i], index, term);
+	return !ids->n || 2 * n > ids->n;
+}
+
+/* Paper, sections 5.4.2 and 6. The only voter may commit alone what gives it company. */
+static void check_commit_rule(struct member *m, struct raft *r)
+{
+	uint64_t term = tail_term(&r->tail, r->commit);
+	SIM_CHECK(term == r->hard.term,
+	          "leader %u of term %llu commits up to entry %llu of term %llu", m->at,
+	          (unsigned long long)r->hard.term, (unsigned long long)r->commit,
+	          (unsigned long long)term);
+	const struct raft_conf *conf = &r->conf;
+	for (size_t i = 1; i < r->confs.n; i++) {
+		const struct raft_conf *before = &r->confs.at[i - 1].conf;
+		if (r->confs.at[i].index >= r->commit && before->voters.n == 1 &&
+		    !before->outgoing.n)
+			conf = before;
+	}
+	SIM_CHECK(has_majority(&conf->voters, r->commit, term) &&
+	              has_majority(&conf->outgoing, r->commit, term),
+	          "leader %u commits entry %llu, which no majority has", m->at,
+	          (unsigned long long)r->commit);
+}
+
+/* --- configurations --- */
+
+static void note_conf(const struct raft_entry *e)
+{
+	struct conf_entry c = {.index = e->index};
+	if (e->type == RAFT_ENTRY_CONF && (!confs.n || vec_last(&confs)->index < e->index) &&
+	    raft_conf_entry_decode(blob_view(e->data), &c.conf, NULL))
+		*vec_push(&confs) = c;
+}
+
+/* Up to what it has applied a member has the configuration that was committed. */
+static void check_conf(struct member *m, struct raft *r)
+{
+	struct raft_conf mine = raft_conf_at(r, r->applied);
+	for (size_t i = confs.n; i-- > 0;) {
+		if (confs.at[i].index > r->applied)
+			continue;
+		SIM_CHECK(raft_conf_equal(&mine, &confs.at[i].conf),
+		          "member %u has another configuration at entry %llu", m->at,
+		          (unsigned long long)r->applied);
+		return;
+	}
+}
+
 int __wrap_raft_step(struct raft *r, const struct raft_event *e, struct raft_update *u)
 {
 	struct member *m = sim_member();
 	uint64_t commit = r->commit, term = r->hard.term;
 	if (e->type == RAFT_READ)
 		*vec_push(&asked) = (struct asked){r, e->read_context, committed_index};
-	int result = __real_raft_step(r, e, u);
+	/* A change of one voter needs no joint configuration: half of them go that way all the
+	 * same. */
+	struct raft_event joint = *e;
+	struct raft_change_request request;
+	if (e->type == RAFT_CHANGE && e->change->way == RAFT_CHANGE_AUTO && sim_chance(500)) {
+		request = *e->change;
+		request.way = RAFT_CHANGE_JOINT;
+		joint.change = &request;
+	}
+	int result = __real_raft_step(r, &joint, u);
 	if (result && e->type == RAFT_READ)
 		asked.n--;
 	if (result)
@@ -422,8 +555,18 @@ int __wrap_raft_step(struct raft *r, const struct raft_event *e, struct raft_upd
 		check_entry(m, r, at);
 	if (r->role == RAFT_LEADER)
 		check_leadership(m, r);
-	VEC_FOREACH (&u->committed, at)
+	if (r->role == RAFT_LEADER && r->commit > commit)
+		check_commit_rule(m, r);
+	VEC_FOREACH (&u->committed, at) {
 		check_committed_entry(m, at);
+		note_conf(at);
+	}
+	if (u->has_conf || e->type == RAFT_SNAPSHOT_DONE)
+		check_conf(m, r);
+	const struct told *t = &told[m->at];
+	SIM_CHECK(r->hard.term != t->match_term || tail_last(&r->tail) >= t->match,
+	          "member %u takes back entry %llu, which it has acknowledged", m->at,
+	          (unsigned long long)t->match);
 	check_reads(r, u);
 	return 0;
 }

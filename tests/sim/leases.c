@@ -9,7 +9,6 @@
 enum {
 	HOLDERS_MAX = 3,
 	DRIFT_PERCENT = 5, /* more than any clock is wrong */
-	END_US = 60000000, /* after the last renewal, with elections and the whole lease again */
 };
 
 enum phase { GRANT, ATTACH, HOLD, LET_GO };
@@ -114,7 +113,7 @@ static void on_attached(void *arg, int code, const char *text, bool sent, struct
 		h->phase = HOLD;
 		h->renewals_left = (unsigned)sim_below(12);
 	}
-	later(h, 1000 + sim_below(200000));
+	later(h, sim_chance(300) ? 1000 : sim_below(200000));
 }
 
 static void on_renewed(void *arg, struct slice message)
@@ -170,7 +169,7 @@ static void grant(struct holder *h)
 	h->asked_us = sim.now_us;
 	snprintf(h->key, sizeof(h->key), LEASES_PREFIX "%" PRId64, h->id);
 	q.id = h->id;
-	q.ttl = 2 + (int64_t)sim_below(10);
+	q.ttl = 2 + (int64_t)sim_below(sim_chance(300) ? 20 : 10);
 	struct client_ops ops = {.on_end = on_granted, .arg = h};
 	h->call = client_call(h->member, "/etcdserverpb.Lease/LeaseGrant", pack(&b, &q.base), &ops);
 	buf_deinit(&b);
@@ -274,7 +273,10 @@ static void go_on(void *arg)
 		if (h->renewals_left && !h->gone) {
 			h->renewals_left--;
 			renew(h);
-			later(h, (uint64_t)h->ttl_s * 1000000 / 3 + sim_below(500000));
+			/* Some are lazy. */
+			later(h, (uint64_t)h->ttl_s *
+			                 (sim_chance(h->ttl_s < 10 ? 500 : 200) ? 330000 : 750000) +
+			             sim_below(500000));
 			break;
 		}
 		h->phase = LET_GO;

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* raftstore [--verbose] [--keep-going] [--members N] --seed N | --seeds A-B: runs worlds, and says
- * what became of them. Exit status: 0 all is well, 10 something happened that must never happen, 11
- * a healed world makes no progress, 12 a process crashed; each with the seed, which brings it about
- * again. */
+/* raftstore [--verbose] [--keep-going] [--traces] [--members N] --seed N | --seeds A-B: runs
+ * worlds, and says what became of them. Exit status: 0 all is well, 10 something happened that must
+ * never happen, 11 a healed world makes no progress, 12 a process crashed; each with the seed,
+ * which brings it about again. */
 #include <inttypes.h>
 #include <signal.h>
 #include <stdio.h>
@@ -54,10 +54,8 @@ static int run_one(uint64_t seed, bool verbose, bool stats)
 	if (sim.result)
 		printf("seed %" PRIu64 ": %s: %s (at %.6f s)\n", seed, names[sim.result],
 		       sim.failure, (double)sim.now_us / 1e6);
-	if (stats) {
+	if (stats)
 		tell_stats();
-		printf("trace %016" PRIx64 "\n", sim.trace);
-	}
 	fflush(stdout);
 	return sim.result;
 }
@@ -65,10 +63,12 @@ static int run_one(uint64_t seed, bool verbose, bool stats)
 int main(int argc, char **argv)
 {
 	uint64_t from = 0, to = 0;
-	bool verbose = false, stats = false, go_on = false, given = false;
+	bool verbose = false, stats = false, traces = false, go_on = false, given = false;
 	for (int i = 1; i < argc; i++) {
 		if (!strcmp(argv[i], "--verbose")) {
 			verbose = true;
+		} else if (!strcmp(argv[i], "--traces")) {
+			traces = true;
 		} else if (!strcmp(argv[i], "--keep-going")) {
 			go_on = true;
 		} else if (!strcmp(argv[i], "--members") && i + 1 < argc) {
@@ -86,8 +86,10 @@ int main(int argc, char **argv)
 		}
 	}
 	if (!given || to < from) {
-		fprintf(stderr, "usage: raftstore [--verbose] [--keep-going] [--members N] --seed "
-		                "N | --seeds A-B\n");
+		fprintf(
+		    stderr,
+		    "usage: raftstore [--verbose] [--keep-going] [--traces] [--members N] --seed "
+		    "N | --seeds A-B\n");
 		return SIM_USAGE;
 	}
 	signal(SIGABRT, on_crash);
@@ -99,6 +101,8 @@ int main(int argc, char **argv)
 	fflush(stdout);
 	for (uint64_t seed = from; seed <= to && (go_on || !result); seed++) {
 		int r = run_one(seed, verbose, stats);
+		if (traces || stats)
+			printf("trace %016" PRIx64 "\n", sim.trace);
 		failed += r != 0;
 		result = result ? result : r;
 	}

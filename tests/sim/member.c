@@ -59,7 +59,7 @@ int __wrap_raftlog_open(const struct raftlog_options *opt, struct raftlog **ret,
 	struct log_io io;
 	disk_io(sim_member()->disk, &io);
 	o.io = &io;
-	o.segment_bytes = (uint64_t)8192 << sim_below(4);
+	o.segment_bytes = (uint64_t)4096 << sim_below(4);
 	o.window_bytes = (uint64_t)2000 << sim_below(6);
 	return __real_raftlog_open(&o, ret, ret_boot, err);
 }
@@ -234,7 +234,7 @@ void member_disk_operation(struct member *m, uint64_t bytes, bool sync)
 	if (sync)
 		us += 50 + sim_below(1000) + (sim_chance(10) ? sim_below(50000) : 0);
 	if (sim_now_us() < m->slow_disk_until_us)
-		us = us * 20 + 1000;
+		us = us * 20 + 1000 + (sync && sim_chance(300) ? sim_below(400000) : 0);
 	sim_cost(us);
 }
 

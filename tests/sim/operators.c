@@ -87,10 +87,11 @@ static void on_members(Etcdserverpb__Member **list, size_t n)
 static void on_unsure_addition(void)
 {
 	struct member *m = op.added;
-	if (m->known || !op.list)
+	const char *list = op.list ? op.list : sim.members[0].initial_cluster;
+	if (m->known)
 		return;
 	struct buf b = BUF_INIT;
-	buf_printf(&b, "%s,%s=%s", op.list, m->name, m->peer_url);
+	buf_printf(&b, "%s,%s=%s", list, m->name, m->peer_url);
 	m->initial_cluster = heap_strndup((const char *)b.data, b.len);
 	buf_deinit(&b);
 }

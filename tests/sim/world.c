@@ -12,7 +12,8 @@
 
 enum {
 	TROUBLE_US = 12000000,
-	PROGRESS_US = 60000000, /* of the healed world */
+	LONG_TROUBLE_US = 50000000, /* in a few worlds: leases need their time */
+	PROGRESS_US = 60000000,     /* of the healed world */
 	STEP_US = 250000,
 };
 
@@ -50,6 +51,14 @@ static struct member *any_member(void)
 	return &sim.members[sim_below(sim.n)];
 }
 
+/* Leaders have most to lose. */
+static struct member *leader_or_any(void)
+{
+	struct member *leader = NULL;
+	check_leader(&leader);
+	return leader && sim_chance(500) ? leader : any_member();
+}
+
 static void start_later(void *arg)
 {
 	member_start(arg);
@@ -57,7 +66,7 @@ static void start_later(void *arg)
 
 static void cause_crash(void)
 {
-	struct member *m = any_member();
+	struct member *m = leader_or_any();
 	if (!m->up)
 		return;
 	if (sim_chance(500))
@@ -71,14 +80,14 @@ static void cause_crash(void)
 
 static void cause_cut(void)
 {
-	struct member *m = any_member();
+	struct member *m = leader_or_any();
 	if (sim_chance(400)) { /* alone */
 		bool both = sim_chance(600), in = sim_chance(500);
 		for (unsigned i = 0; i < sim.n; i++) {
 			sim.cut[m->at][i] |= both || in;
 			sim.cut[i][m->at] |= both || !in;
 		}
-		if (sim_chance(500))
+		if (sim_chance(300))
 			sim.cut_clients[m->at] = true;
 	} else if (sim_chance(500)) { /* two halves */
 		uint64_t side = rng_next(&sim.rng);
@@ -266,10 +275,10 @@ void world_run(uint64_t seed, bool verbose)
 	begin_cluster();
 	clients_start(1 + (unsigned)sim_below(6));
 	watchers_start((unsigned)sim_below(4));
-	leases_start((unsigned)sim_below(3));
+	leases_start(1 + (unsigned)sim_below(3));
 	operators_start(temper.changes);
 	sim_after(2000000, cause, NULL);
-	sim_run_until(4000000 + sim_below(TROUBLE_US));
+	sim_run_until(4000000 + sim_below(sim_chance(60) ? LONG_TROUBLE_US : TROUBLE_US));
 	if (!sim.result)
 		heal();
 	demand_progress();
