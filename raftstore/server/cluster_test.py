@@ -32,7 +32,7 @@ class Member:
     client_url = property(lambda self: f'https://127.0.0.1:{self.client}')
     peer_url = property(lambda self: f'https://127.0.0.1:{self.peer}')
 
-    def start(self, state='new', members=None):
+    def start(self, state='new', members=None, more=()):
         folder = self.cluster.folder
         several = ','.join(f'{m.name}={m.peer_url}' for m in members or self.cluster.members)
         args = [self.cluster.program, '--name', self.name,
@@ -46,7 +46,7 @@ class Member:
                 '--trusted-ca-file', folder + '/ca.pem',
                 '--peer-cert-file', folder + '/peers/peer.pem',
                 '--peer-key-file', folder + '/peers/peer.key',
-                '--peer-trusted-ca-file', folder + '/peers/ca.pem']
+                '--peer-trusted-ca-file', folder + '/peers/ca.pem', *more]
         with open(self.log, 'a') as log:
             self.process = subprocess.Popen(args, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
 
@@ -309,6 +309,7 @@ def test_quorum_is_lost(c):
         m.end(signal.SIGKILL)
     wait_for(lambda: last.http('/readyz')[0] != 200, 'the loss of the leader to be told')
     assert json.loads(last.http('/health')[1]) == {'health': 'false', 'reason': 'RAFT NO LEADER'}
+    assert json.loads(last.http('/health?serializable=true')[1])['health'] == 'true'
     assert last.metric('etcd_server_has_leader') == 0
     assert last.ctl('get', 'after', '--consistency', 's') == 'after\nx\n'
     last.fails('context deadline exceeded', '--command-timeout', '1s', 'put', 'lost', 'x')
@@ -318,6 +319,22 @@ def test_quorum_is_lost(c):
     c.wait_ready()
     last.ctl('put', 'back', 'x')
     c.same_hashes()
+
+
+def test_new_cluster_is_forced(c):
+    for m in c.members:
+        m.end(signal.SIGKILL)
+    last = c.members.pop()
+    c.members = [last]
+    last.start(more=['--force-new-cluster'])
+    c.wait_ready()
+    assert last.lines('get', 'back') == ['back', 'x']
+    assert len(last.lines('member', 'list')) == 1
+    last.ctl('put', 'alone', 'x')
+    last.end(signal.SIGTERM)
+    last.start()
+    c.wait_ready()
+    assert last.lines('get', 'alone') == ['alone', 'x']
 
 
 def main():
@@ -331,7 +348,7 @@ def main():
         c.start()
         for test in (test_every_member_serves, test_leases_on_followers, test_leader_is_killed,
                      test_leader_is_moved, test_leader_stops, test_members_change,
-                     test_quorum_is_lost):
+                     test_quorum_is_lost, test_new_cluster_is_forced):
             started = time.monotonic()
             test(c)
             print(f'ok {test.__name__} {time.monotonic() - started:.2f} s', flush=True)

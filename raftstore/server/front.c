@@ -43,12 +43,28 @@ struct front {
 
 /* --- what is answered over HTTP/1 --- */
 
-static void answer_health(struct http_exchange *x, struct server *s)
+/* "a=b&c=d" */
+static bool query_has(struct slice query, const char *pair)
+{
+	size_t n = strlen(pair);
+	for (struct slice at = query; at.len >= n;) {
+		const uint8_t *end = memchr(at.data, '&', at.len);
+		size_t len = end ? (size_t)(end - at.data) : at.len;
+		if (len == n && !memcmp(at.data, pair, n))
+			return true;
+		at = slice_skip(at, len + 1);
+	}
+	return false;
+}
+
+/* As etcd: ?exclude=NOSPACE leaves that alarm out, ?serializable=true needs no leader. */
+static void answer_health(struct http_exchange *x, struct server *s, struct slice query)
 {
 	const char *reason = "";
-	if (s->alarms & 1u << ETCDSERVERPB__ALARM_TYPE__NOSPACE)
+	bool full = s->alarms & 1u << ETCDSERVERPB__ALARM_TYPE__NOSPACE;
+	if (full && !query_has(query, "exclude=NOSPACE"))
 		reason = "ALARM NOSPACE";
-	else if (!s->leader)
+	else if (!s->leader && !query_has(query, "serializable=true"))
 		reason = "RAFT NO LEADER";
 	else if (!s->serving)
 		reason = "NOT READY";
@@ -72,7 +88,7 @@ static void on_request(struct http_exchange *x, void *arg)
 	}
 	_cleanup_buf_ struct buf b = BUF_INIT;
 	if (slice_eq_str(path, "/health")) {
-		answer_health(x, f->server);
+		answer_health(x, f->server, query);
 	} else if (slice_eq_str(path, "/version")) {
 		http_reply(x, 200, "application/json",
 		           SLICE_LIT("{\"etcdserver\":\"" RAFTSTORE_ETCD_VERSION

@@ -40,6 +40,57 @@ static int write_first_entry(struct node *n, const struct members *first, struct
 	return 0;
 }
 
+static struct raft_conf last_conf(const struct raftlog_boot *boot, const struct raft_conf *applied)
+{
+	struct raft_conf conf = *applied;
+	VEC_FOREACH (&boot->entries, e) {
+		if (e->type == RAFT_ENTRY_CONF &&
+		    !raft_conf_entry_decode(blob_view(e->data), &conf, NULL))
+			conf = *applied;
+	}
+	return conf;
+}
+
+/* --force-new-cluster: the others are lost for good. What this member holds is the cluster's, and
+ * an entry behind it, of a term of its own, removes all others. */
+static int leave_others(struct node *n, struct raftlog_boot *boot, const struct raft_conf *applied,
+                        struct err *err)
+{
+	uint64_t self = n->server->member_id;
+	struct raft_conf was = last_conf(boot, applied), conf = {.auto_leave = false};
+	struct raft_ids ids = raft_conf_members(&was);
+	_cleanup_buf_ struct buf context = BUF_INIT;
+	member m = ETCDSERVERPB__MEMBER__INIT;
+	VEC_FOREACH (&n->applied_members.list, it)
+		raft_ids_add(&ids, (*it)->id);
+	if (!ids.n || (ids.n == 1 && raft_ids_has(&was.voters, self)))
+		return 0;
+	for (unsigned i = 0; i < ids.n; i++) {
+		m.id = ids.at[i];
+		enum member_op op = m.id == self ? MEMBER_PROMOTE : MEMBER_REMOVE;
+		member_change_encode(&context, &(struct member_change){op, &m});
+	}
+	raft_ids_add(&conf.voters, self);
+	boot->hard_state = (struct raft_hard_state){.term = boot->hard_state.term + 1};
+	struct raft_entry e = {
+	    .index = boot->mark.index + boot->entries.n + 1,
+	    .term = boot->hard_state.term,
+	    .type = RAFT_ENTRY_CONF,
+	    .data = raft_conf_entry_encode(&conf, buf_view(&context)),
+	};
+	raft_entries_add(&boot->entries, &e);
+	blob_unref(e.data);
+	log_warning("All other members are removed: a new cluster is forced");
+	struct raftlog_batch batch = {
+	    .seq = ++n->log_seq_base,
+	    .has_hard_state = true,
+	    .hard_state = boot->hard_state,
+	    .entries = vec_last(&boot->entries),
+	    .n = 1,
+	};
+	return raftlog_append(n->log, &batch) ? err_set(err, ERR_IO, "cannot write the log") : 0;
+}
+
 static int core_boot(struct node *n, const struct raftlog_boot *boot,
                      const struct raft_conf *applied, struct err *err)
 {
@@ -184,6 +235,8 @@ int node_start(struct server *s, const struct members *first, bool join, struct 
 		r = roster_boot(n, &boot.entries, &applied, err);
 	if (!r)
 		r = connect_peers(n, join, err);
+	if (!r && s->options->force_new_cluster)
+		r = leave_others(n, &boot, &applied, err);
 	if (!r)
 		r = core_boot(n, &boot, &applied, err);
 	raft_entries_deinit(&boot.entries);

@@ -101,6 +101,8 @@ struct flag_group *server_flags(struct server_options *o, size_t *ret_n)
 	              "Do not wait for the disk; a crash may lose data."),
 	    FLAG_BOOL("strict-reconfig-check", &o->strict_reconfig_check,
 	              "Refuse membership changes that would cost the quorum."),
+	    FLAG_BOOL("force-new-cluster", &o->force_new_cluster,
+	              "Make a cluster of one of this member's data: all others are lost."),
 	    FLAG_INT("max-learners", &o->max_learners, "How many members may be learners."),
 	    FLAG_INT("experimental-max-learners", &o->max_learners_old,
 	             "The same under its old name."),
