@@ -81,7 +81,8 @@ class Walk:
         self.names[what] = stands_for
 
     def plain(self, text):
-        text = re.sub(r'Member +([0-9a-f]{15,16}) ', r'Member \1 ', text)
+        # Numbers are padded by etcdctl to 16 digits.
+        text = re.sub(r'(Member|cluster) +([0-9a-f]{8,16})\b', r'\1 \2', text)
         for what in sorted(self.names, key=len, reverse=True):
             text = text.replace(what, self.names[what])
         return text.replace(str(self.server.port), 'PORT').replace(str(self.server.peer_port), 'PEER').replace(
