@@ -29,6 +29,7 @@ CLIENT_PORT, PEER_PORT = 2379, 2380
 ENTERED = 'KUBEC_DRILL_ENTERED'
 READY_SECONDS = 60
 SETTLE_SECONDS = 90
+ETCDCTL_MS, ASK_MS = 10000, 2000
 PROBLEMS_TOLD = 12
 LOG_TAIL_BYTES = 2000
 
@@ -187,8 +188,9 @@ class Member:
     def etcdctl(self, *args, **kwargs):
         return self.cluster.etcdctl(*args, members=[self], **kwargs)
 
-    def status(self):
-        return json.loads(self.etcdctl('endpoint', 'status', '-w', 'json'))[0]['Status']
+    def status(self, timeout_ms=ETCDCTL_MS):
+        return json.loads(self.etcdctl('endpoint', 'status', '-w', 'json',
+                                       timeout_ms=timeout_ms))[0]['Status']
 
     def log(self):
         with open(self.log_path, errors='replace') as f:
@@ -281,12 +283,12 @@ class Members:
         return [ca, self.certs.crt('client-ca'), '--cert', self.certs.crt('client'),
                 '--key', self.certs.key('client')]
 
-    def etcdctl_argv(self, args, members, timeout_ms=3000):
+    def etcdctl_argv(self, args, members, timeout_ms=ETCDCTL_MS):
         return ['env', 'ETCDCTL_API=3', 'etcdctl', '--endpoints',
                 ','.join(m.client_url for m in members or self.members), '--dial-timeout=2s',
                 f'--command-timeout={timeout_ms}ms', *self.client_args(), *args]
 
-    def etcdctl(self, *args, members=None, code=0, timeout_ms=3000):
+    def etcdctl(self, *args, members=None, code=0, timeout_ms=ETCDCTL_MS):
         r = subprocess.run(self.etcdctl_argv(args, members, timeout_ms), capture_output=True, text=True,
                            timeout=60)
         check(code is None or r.returncode == code, f'etcdctl {args}: exit {r.returncode}: '
@@ -318,7 +320,7 @@ class Members:
         for m in among or self.members:
             if m.alive():
                 try:
-                    s = m.status()
+                    s = m.status(ASK_MS)  # it may be stopped, or cut off
                 except Failure:
                     continue
                 if s.get('leader') == s['header']['member_id']:
