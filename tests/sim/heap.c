@@ -18,6 +18,12 @@ void *__wrap_calloc(size_t n, size_t m);
 void *__wrap_realloc(void *p, size_t n);
 void __wrap_free(void *p);
 
+#ifdef __has_feature
+#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
+#define SIM_REAL_HEAP
+#endif
+#endif
+
 #if defined(__SANITIZE_ADDRESS__) || defined(SIM_REAL_HEAP)
 
 void *__wrap_malloc(size_t n)

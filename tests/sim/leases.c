@@ -121,7 +121,8 @@ static void on_renewed(void *arg, struct slice message)
 	struct holder *h = arg;
 	Etcdserverpb__LeaseKeepAliveResponse *r =
 	    etcdserverpb__lease_keep_alive_response__unpack(NULL, message.len, message.data);
-	if (!r || !h->waiting)
+	/* An answer may be to a question about the lease before. */
+	if (!r || !h->waiting || r->id != h->id)
 		return;
 	h->waiting = false;
 	if (r->ttl > 0) {
