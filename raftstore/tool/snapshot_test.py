@@ -139,6 +139,11 @@ def go_on(m, leases):
     m.ctl('--user', 'root:root', 'auth', 'disable')
     m.ctl('del', '--prefix', 'k')
     assert m.ctl('get', '--prefix', 'k') == ''
+    now = m.json('get', 'x')['header']['revision']
+    m.ctl('compact', '--physical', str(now))
+    m.ctl('put', 'k02', 'after a compaction at deletions')
+    seen = m.json('endpoint', 'hashkv')[0]['HashKV']
+    return seen['hash'], seen['header']['revision'], seen['compact_revision']
 
 
 def saved(m, path):
@@ -192,7 +197,7 @@ def test_there_and_back(raftstore, folder, members):
     second.stop()
     second.start()
     same(before, contents(second, leases))
-    go_on(second, leases)
+    hash_of_second = go_on(second, leases)
     second.stop()
     print('ok etcd to raftstore', flush=True)
 
@@ -200,7 +205,8 @@ def test_there_and_back(raftstore, folder, members):
     restore(ETCDCTL, again, third.data)
     third.start()
     same(before, contents(third, leases))
-    go_on(third, leases)
+    hash_of_third = go_on(third, leases)
+    assert hash_of_second == hash_of_third, (hash_of_second, hash_of_third)
     third.stop()
     print('ok raftstore to etcd', flush=True)
     return path, again
