@@ -45,7 +45,7 @@ void node_installed(struct node *n, struct raft_mark mark, bool ok);
  * within an update. */
 _must_use_ int node_step(struct node *n, struct raft_event *e);
 /* Requests on their way into the log, about. On the loop. */
-size_t node_pending(const struct node *n);
+size_t node_pending(struct node *n);
 /* On the loop. */
 struct raft_status node_status(const struct node *n);
 /* As raft_progress. On the loop. */

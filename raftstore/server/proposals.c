@@ -21,9 +21,14 @@ static uint64_t due_ms(const struct node *n, const struct request *q)
 	return q->started_ns / 1000000 + n->timeout_ms;
 }
 
-size_t node_pending(const struct node *n)
+static size_t count_waiters(struct waiters *w)
 {
-	return n->held.n + n->pending.n - n->pending.head + n->forwarded.n - n->forwarded.head;
+	return waiters_first(w) ? w->n - w->head : 0;
+}
+
+size_t node_pending(struct node *n)
+{
+	return n->held.n + count_waiters(&n->pending) + count_waiters(&n->forwarded);
 }
 
 static void fail_late(const struct node *n, struct request *q)

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "raftstore/server/stats.h"
+#include <stdio.h>
 #include "raftstore/server/auth.h"
 #include "raftstore/server/node.h"
 #include "raftstore/server/storage.h"
@@ -11,6 +12,7 @@ struct stats {
 	struct metric *has_leader, *is_leader, *is_learner, *pending, *failed, *late_reads, *total,
 	    *in_use, *quota, *committed, *applied;
 	struct metric *watchers, *slow_watchers, *revision, *auth_revision, *events;
+	struct metric_family *id;
 	uint64_t told_events;
 };
 
@@ -24,6 +26,9 @@ static void on_write(void *arg)
 	metric_set(st->has_leader, s->leader != 0);
 	metric_set(st->is_leader, s->leader == s->member_id);
 	metric_set(st->is_learner, s->learner);
+	char id[17];
+	snprintf(id, sizeof(id), "%llx", (unsigned long long)s->member_id);
+	metric_set(metric_labels(st->id, id), 1);
 	if (s->node)
 		metric_set(st->pending, (double)node_pending(s->node));
 	struct store_sizes sizes;
@@ -81,6 +86,11 @@ void stats_start(struct server *s)
 	st->events = counter(m, "etcd_debugging_mvcc_events_total", "Events for watchers.");
 	st->has_leader = gauge(m, "etcd_server_has_leader", "1: a leader is known.");
 	st->is_leader = gauge(m, "etcd_server_is_leader", "1: this member leads.");
+	st->id = metrics_gauge(m, "etcd_server_id", "This member.", "server_id");
+	metric_set(metric_labels(metrics_gauge(m, "etcd_server_version",
+	                                       "Which etcd it stands for.", "server_version"),
+	                         RAFTSTORE_ETCD_VERSION),
+	           1);
 	st->is_learner = gauge(m, "etcd_server_is_learner", "1: this member is a learner.");
 	st->pending =
 	    gauge(m, "etcd_server_proposals_pending", "Requests on their way into the log.");
