@@ -344,9 +344,11 @@ class Members:
 
     def id_of(self, member):
         """In hexadecimal, as the others know it."""
-        listed = self.etcdctl('member', 'list', '-w', 'json', members=self.others(member))
-        return next(f'{m["ID"]:x}' for m in json.loads(listed)['members']
-                    if member.peer_url in m['peerURLs'])
+        def ask():  # whoever answers may not have applied it yet
+            listed = self.etcdctl('member', 'list', '-w', 'json', members=self.others(member))
+            return next((f'{m["ID"]:x}' for m in json.loads(listed)['members']
+                         if member.peer_url in m['peerURLs']), None)
+        return until(f'{member.name} in the list', ask, READY_SECONDS)
 
     def states(self):
         """(revision, {key: state}) of the load's keys, by a linearizable read."""
