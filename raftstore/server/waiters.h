@@ -49,6 +49,7 @@ static inline void *waiters_take(struct waiters *w, uint64_t key)
 	return from < w->n && w->at[from].key == key ? TAKE(w->at[from].item) : NULL;
 }
 
-#define WAITERS_FOREACH(w, it)                                                                \
-	for (struct waiter *it = (w)->at + (w)->head; (w)->at && it < (w)->at + (w)->n; it++) \
+#define WAITERS_FOREACH(w, it)                                         \
+	for (struct waiter *it = (w)->at ? (w)->at + (w)->head : NULL; \
+	     it && it < (w)->at + (w)->n; it++)                        \
 		if (it->item)
