@@ -71,13 +71,18 @@ static void defaults(const struct strategy_ctx *ctx, struct object *obj)
 	default_rules(ctx->arena, &s->behavior->scale_down, down, 1, -1);
 }
 
+static void check_reference_names(errs_t errs, path_t p, const char *kind, const char *name)
+{
+	check_required_name(errs, FIELD(p, "kind"), kind, names_path_segment);
+	check_required_name(errs, FIELD(p, "name"), name, names_path_segment);
+}
+
 static void check_reference(errs_t errs, path_t p, const char *kind, const char *name,
                             const char *api_version)
 {
 	struct group_version gv = group_version_split(errs->arena, api_version);
 
-	check_required_name(errs, FIELD(p, "kind"), kind, names_path_segment);
-	check_required_name(errs, FIELD(p, "name"), name, names_path_segment);
+	check_reference_names(errs, p, kind, name);
 	if (!*gv.group && strcmp(kind, "ReplicationController") && *kind)
 		field_invalid(errs, FIELD(p, "apiVersion"), api_version,
 		              "apiVersion must specify API group");
@@ -85,9 +90,11 @@ static void check_reference(errs_t errs, path_t p, const char *kind, const char 
 
 static void check_target(errs_t errs, path_t p, const AutoscalingV2__MetricTarget *t)
 {
-	if (!check_required_enum(errs, FIELD(p, "type"), t->type,
-	                         LIST("AverageValue", "Utilization", "Value")))
-		return;
+	if (!*t->type)
+		field_required(errs, FIELD(p, "type"), "must specify a metric target type");
+	if (!list_has(LIST("AverageValue", "Utilization", "Value"), t->type))
+		field_invalid(errs, FIELD(p, "type"), t->type,
+		              "must be either Utilization, Value, or AverageValue");
 	if (t->value && quantity_cmp_text(t->value->string, "0") <= 0)
 		field_invalid(errs, FIELD(p, "value"), t->value->string, "must be positive");
 	if (t->average_value && quantity_cmp_text(t->average_value->string, "0") <= 0)
@@ -98,10 +105,21 @@ static void check_target(errs_t errs, path_t p, const AutoscalingV2__MetricTarge
 		                  "must be greater than 0");
 }
 
+static void check_identifier(errs_t errs, path_t p, const AutoscalingV2__MetricIdentifier *id)
+{
+	if (!*id->name)
+		field_required(errs, FIELD(p, "name"), "must specify a metric name");
+	else
+		check_name(errs, FIELD(p, "name"), id->name, names_path_segment);
+}
+
 static void check_resource_target(errs_t errs, path_t p, const char *name,
                                   const AutoscalingV2__MetricTarget *t)
 {
-	check_required(errs, FIELD(p, "name"), name);
+	if (!*name)
+		field_required(errs, FIELD(p, "name"), "must specify a resource name");
+	else
+		container_resource_check(errs, FIELD(p, "name"), name);
 	check_target(errs, FIELD(p, "target"), t);
 	if (!t->has_average_utilization && !t->average_value)
 		field_required(errs, FIELD(p, "target.averageUtilization"),
@@ -111,8 +129,67 @@ static void check_resource_target(errs_t errs, path_t p, const char *name,
 		                "may not set both a target raw value and a target utilization");
 }
 
+static void check_object_source(errs_t errs, path_t p, const AutoscalingV2__ObjectMetricSource *o)
+{
+	const AutoscalingV2__CrossVersionObjectReference *ref = o->described_object;
+
+	check_reference_names(errs, FIELD(p, "describedObject"), ref->kind, ref->name);
+	check_identifier(errs, FIELD(p, "metric"), o->metric);
+	check_target(errs, FIELD(p, "target"), o->target);
+	if (!o->target->value && !o->target->average_value)
+		field_required(errs, FIELD(p, "target.averageValue"),
+		               "must set either a target value or averageValue");
+}
+
+static void check_external_source(errs_t errs, path_t p,
+                                  const AutoscalingV2__ExternalMetricSource *e)
+{
+	check_identifier(errs, FIELD(p, "metric"), e->metric);
+	check_target(errs, FIELD(p, "target"), e->target);
+	if (!e->target->value && !e->target->average_value)
+		field_required(errs, FIELD(p, "target.averageValue"),
+		               "must set either a target value for metric or a per-pod target");
+	if (e->target->value && e->target->average_value)
+		field_forbidden(errs, FIELD(p, "target.value"),
+		                "may not set both a target value for metric and a per-pod target");
+}
+
+static void check_pods_source(errs_t errs, path_t p, const AutoscalingV2__PodsMetricSource *s)
+{
+	const Quantity__Quantity *v = s->target->average_value;
+
+	check_identifier(errs, FIELD(p, "metric"), s->metric);
+	check_target(errs, FIELD(p, "target"), s->target);
+	if (!v || quantity_cmp_text(v->string, "0") <= 0)
+		field_required(errs, FIELD(p, "target.averageValue"),
+		               "must specify a positive target averageValue");
+}
+
+/* Only the first source that is there is looked into. */
+static void check_first_source(errs_t errs, path_t p, const AutoscalingV2__MetricSpec *m)
+{
+	if (m->object) {
+		check_object_source(errs, FIELD(p, "object"), m->object);
+	} else if (m->external) {
+		check_external_source(errs, FIELD(p, "external"), m->external);
+	} else if (m->pods) {
+		check_pods_source(errs, FIELD(p, "pods"), m->pods);
+	} else if (m->resource) {
+		check_resource_target(errs, FIELD(p, "resource"), m->resource->name,
+		                      m->resource->target);
+	} else if (m->container_resource) {
+		path_t at = FIELD(p, "containerResource");
+		if (!*m->container_resource->container)
+			field_required(errs, FIELD(at, "container"), "must specify a container");
+		check_resource_target(errs, at, m->container_resource->name,
+		                      m->container_resource->target);
+	}
+}
+
 static void check_metric(errs_t errs, path_t p, const AutoscalingV2__MetricSpec *m)
 {
+	static const char *const types[] = {"ContainerResource", "External", "Object", "Pods",
+	                                    "Resource",          NULL};
 	const struct {
 		const char *type, *field;
 		const void *source;
@@ -121,51 +198,23 @@ static void check_metric(errs_t errs, path_t p, const AutoscalingV2__MetricSpec 
 	               {"Resource", "resource", m->resource},
 	               {"ContainerResource", "containerResource", m->container_resource},
 	               {"External", "external", m->external}};
+	size_t n = 0;
 
-	if (!check_required_enum(
-	        errs, FIELD(p, "type"), m->type,
-	        LIST("ContainerResource", "External", "Object", "Pods", "Resource")))
-		return;
+	if (!*m->type)
+		field_required(errs, FIELD(p, "type"), "must specify a metric source type");
+	check_enum(errs, FIELD(p, "type"), m->type, types);
+	check_first_source(errs, p, m);
+	check_enum(errs, FIELD(p, "type"), m->type, types); /* upstream says it twice */
 	for (size_t i = 0; i < ARRAY_LEN(sources); i++) {
-		bool wanted = !strcmp(sources[i].type, m->type);
-		if (wanted && !sources[i].source)
+		n += sources[i].source != NULL;
+		if (!strcmp(sources[i].type, m->type) && !sources[i].source)
 			field_required(errs, FIELD(p, sources[i].field),
 			               "must populate information for the given metric source");
-		if (!wanted && sources[i].source)
+	}
+	for (size_t i = 0; n > 1 && i < ARRAY_LEN(sources); i++)
+		if (sources[i].source && strcmp(sources[i].type, m->type))
 			field_forbidden(errs, FIELD(p, sources[i].field),
 			                "must populate the given metric source only");
-	}
-	if (m->resource)
-		check_resource_target(errs, FIELD(p, "resource"), m->resource->name,
-		                      m->resource->target);
-	if (m->container_resource)
-		check_resource_target(errs, FIELD(p, "containerResource"),
-		                      m->container_resource->name, m->container_resource->target);
-	if (m->pods) {
-		check_required_name(errs, FIELD(p, "pods.metric.name"), m->pods->metric->name,
-		                    names_path_segment);
-		check_target(errs, FIELD(p, "pods.target"), m->pods->target);
-		if (!m->pods->target->average_value)
-			field_required(errs, FIELD(p, "pods.target.averageValue"),
-			               "must specify a positive target averageValue");
-	}
-	if (m->object) {
-		check_required_name(errs, FIELD(p, "object.metric.name"), m->object->metric->name,
-		                    names_path_segment);
-		check_target(errs, FIELD(p, "object.target"), m->object->target);
-		if (!m->object->target->value && !m->object->target->average_value)
-			field_required(errs, FIELD(p, "object.target.averageValue"),
-			               "must set either a target value or averageValue");
-	}
-	if (m->external) {
-		check_required_name(errs, FIELD(p, "external.metric.name"),
-		                    m->external->metric->name, names_path_segment);
-		check_target(errs, FIELD(p, "external.target"), m->external->target);
-		if (!m->external->target->value && !m->external->target->average_value)
-			field_required(
-			    errs, FIELD(p, "external.target.averageValue"),
-			    "must set either a target value for metric or a per-pod target");
-	}
 }
 
 static void check_rules(errs_t errs, path_t p, const AutoscalingV2__HPAScalingRules *r)
