@@ -116,6 +116,11 @@ static int core_boot(struct node *n, const struct raftlog_boot *boot,
 	if (!n->raft)
 		return -ERR_CORRUPT;
 	struct raft_conf conf = raft_conf_at(n->raft, UINT64_MAX);
+	/* The first entry of every log, or the snapshot before it, says who the members are. */
+	if (!raft_conf_members(&conf).n && raft_status(n->raft).last)
+		return err_set(err, ERR_CORRUPT,
+		               "%s: neither log nor store name a member: another version wrote it",
+		               s->options->data_dir);
 	roster_conf(n, &conf);
 	return 0;
 }
