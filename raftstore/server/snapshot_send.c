@@ -11,7 +11,7 @@
 enum {
 	ANSWER_MS = 5000,
 	POLL_MS = 50,            /* while the member is not connected */
-	GIVE_UP_MS = 60 * 1000,  /* without having been connected */
+	GIVE_UP_MS = 60 * 1000,  /* without being connected */
 	INSTALL_MS = 600 * 1000, /* the last answer comes when the member has installed */
 	SETTLE_MS = 5000,        /* for the core to hear from the member */
 	HOLD_ENTRIES_MAX = 1000000,
@@ -25,8 +25,8 @@ struct sending {
 	struct store_copy *copy;
 	struct chunks_send chunks;
 	struct loop_timer timer;
-	uint64_t began_ms, done_ms;
-	uint64_t hold; /* entries behind this one are needed; 0: none yet */
+	uint64_t began_ms, seen_ms, done_ms; /* seen: connected */
+	uint64_t hold;                       /* entries behind this one are needed; 0: none yet */
 	bool copying, connected, ended;
 	unsigned refs; /* its place in the list; jobs and questions */
 };
@@ -197,8 +197,11 @@ static void sending_pump(struct sending *s)
 	uint64_t now = snapshots_now_ms(s->all), next = now + POLL_MS;
 	struct raft_status st = node_status(s->all->server->node);
 	bool connected = peers_connected(s->all->server->peers, s->message.to);
-	if (st.role != RAFT_LEADER || st.term != s->message.term ||
-	    (!s->copying && now >= s->began_ms + GIVE_UP_MS)) {
+	struct raft_progress p;
+	if (connected)
+		s->seen_ms = now;
+	if (st.term != s->message.term || !node_progress(s->all->server->node, s->message.to, &p) ||
+	    now >= s->seen_ms + GIVE_UP_MS) {
 		sending_end(s, false);
 		return;
 	}
@@ -298,7 +301,7 @@ void snapshots_send(struct server *server, const struct raft_message *m)
 		abort();
 	s->all = all;
 	s->message = *m;
-	s->began_ms = snapshots_now_ms(all);
+	s->began_ms = s->seen_ms = snapshots_now_ms(all);
 	s->refs = 1;
 	loop_timer_init(&s->timer, server->loop, on_timer, s);
 	list_add_tail(&all->sendings, &s->link);
