@@ -341,7 +341,7 @@ def main():
     p.add_argument('--seconds', type=float, default=120)
     p.add_argument('--seed', type=int, default=random.SystemRandom().randrange(1 << 32))
     p.add_argument('--rss-mb', type=int, default=1500, help='what the API server may peak at')
-    p.add_argument('--p99-ms', type=int, default=5000, help='what valid clients may wait')
+    p.add_argument('--p99-ms', type=int, default=10000, help='what valid clients may wait')
     args = p.parse_args()
     os.environ.setdefault('ASAN_OPTIONS', 'detect_leaks=1:handle_abort=1:quarantine_size_mb=64:malloc_context_size=8')
     os.environ.setdefault('UBSAN_OPTIONS', 'print_stacktrace=1:halt_on_error=1')
