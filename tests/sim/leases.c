@@ -24,6 +24,7 @@ struct holder {
 	bool attached; /* the key was there */
 	bool revoking; /* this holder wants it to end */
 	bool gone;
+	uint64_t gone_us;
 	uint64_t asked_us;    /* the grant, or the renewal that waits for an answer */
 	uint64_t promised_us; /* until then it must live, by a perfect clock */
 	uint64_t renewed_us;  /* when the last answer came */
@@ -73,6 +74,7 @@ void leases_change(const struct change *c)
 		          "lease %" PRId64 " ends at %.3f s, it was promised until %.3f s", h->id,
 		          (double)c->at_us / 1e6, (double)h->promised_us / 1e6);
 		h->gone = true;
+		h->gone_us = c->at_us;
 		sim.stats.expired += !h->revoking;
 	}
 }
@@ -116,29 +118,31 @@ static void on_attached(void *arg, int code, const char *text, bool sent, struct
 	later(h, sim_chance(300) ? 1000 : sim_below(200000));
 }
 
+static void on_renewal(struct holder *h, const Etcdserverpb__LeaseKeepAliveResponse *r)
+{
+	h->waiting = false;
+	if (r->ttl > 0) {
+		sim.stats.renewals++;
+		promise(h, r->ttl);
+		SIM_CHECK(!h->gone || h->revoking || h->promised_us <= h->gone_us,
+		          "lease %" PRId64 " is renewed until %.3f s, but ended at %.3f s", h->id,
+		          (double)h->promised_us / 1e6, (double)h->gone_us / 1e6);
+		return;
+	}
+	SIM_CHECK(h->gone || h->revoking || sim.now_us >= h->promised_us,
+	          "lease %" PRId64 " is told to be gone at %.3f s, it was promised until %.3f s",
+	          h->id, (double)sim.now_us / 1e6, (double)h->promised_us / 1e6);
+	h->renewals_left = 0;
+}
+
 static void on_renewed(void *arg, struct slice message)
 {
 	struct holder *h = arg;
 	Etcdserverpb__LeaseKeepAliveResponse *r =
 	    etcdserverpb__lease_keep_alive_response__unpack(NULL, message.len, message.data);
 	/* An answer may be to a question about the lease before. */
-	if (!r || !h->waiting || r->id != h->id)
-		return;
-	h->waiting = false;
-	if (r->ttl > 0) {
-		sim.stats.renewals++;
-		uint64_t before = h->promised_us;
-		promise(h, r->ttl);
-		SIM_CHECK(!h->gone || h->revoking || h->promised_us == before ||
-		              sim.now_us < before + 1,
-		          "lease %" PRId64 " was renewed after its end", h->id);
-	} else {
-		SIM_CHECK(h->gone || h->revoking || sim.now_us >= h->promised_us,
-		          "lease %" PRId64
-		          " is told to be gone at %.3f s, it was promised until %.3f s",
-		          h->id, (double)sim.now_us / 1e6, (double)h->promised_us / 1e6);
-		h->renewals_left = 0;
-	}
+	if (r && h->waiting && r->id == h->id)
+		on_renewal(h, r);
 	etcdserverpb__lease_keep_alive_response__free_unpacked(r, NULL);
 }
 
