@@ -113,6 +113,13 @@ def check_reference(ref, dense, problems):
             problems.append(f'the reference has nothing between {a.revision} and {b.revision}')
 
 
+def deleter(candidates, revision):
+    """Who of these deleted the key: deletions have no value to tell them apart."""
+    def rank(op):
+        return ((op.result == 'ok' and op.revision == revision), op.result == 'unknown')
+    return max(candidates, key=rank, default=None)
+
+
 def check_writes(ops, ref, problems):
     """Gives the writes of unknown result that have happened their revision: {op: revision}."""
     happened = {}
@@ -127,9 +134,7 @@ def check_writes(ops, ref, problems):
         first = events[0]
         if first.kind == 'D':
             before = ref.state(first.key, revision - 1)[0]
-            candidates = deletions.get((first.key, before), ())
-            op = next((o for o in candidates if o.revision == revision), None) or \
-                next((o for o in candidates if o.result == 'unknown'), None)
+            op = deleter(deletions.get((first.key, before), ()), revision)
         else:
             op = owners.get(first.value)
         if not op:

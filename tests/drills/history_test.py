@@ -82,6 +82,11 @@ class HistoryTest(unittest.TestCase):
     def test_nobody_deleted_it(self):
         self.finds('nobody wrote', ops=self.ops('1 2 del 51 55 ok 5 k1 3 -\n', ''))
 
+    def test_two_wanted_to_delete_it(self):
+        other = '0 1 del 51 56 no 5 k1 3 -\n'
+        self.assertEqual(judge(ops=other + OPS), [])
+        self.finds('was answered with "no"', ops=self.ops('1 2 del 51 55 ok 5 k1 3 -\n', other))
+
     def test_refused_but_there(self):
         self.finds('was answered with "refused"', ops=self.ops('unknown 0 k2', 'refused 0 k2'))
 
