@@ -49,7 +49,7 @@ class Bench:
                 f'{before:.1f} -> {self.c.pss_mb():.1f}'
 
     def watch(self):
-        idle = self.c.load('rest', op='create', prefix='unseen', count=EVENTS)
+        idle = self.c.load('rest', op='create', prefix='unseen', clients=16, count=EVENTS)
         n = self.c.load('rest', op='watch', prefix='seen', watchers=WATCHERS, count=EVENTS,
                         clients=16, version=self.c.version())
         self.rows['watch, 100 watchers: deliveries a second'] = f'{n["deliveries"] / n["seconds"]:,.0f}'

@@ -2,6 +2,7 @@
 #include "tests/bench/apiserver/load.h"
 
 #include <stdio.h>
+#include <unistd.h>
 #include "proto/codec.h"
 #include "proto/pb_encode.h"
 
@@ -19,6 +20,12 @@ const struct load_resource *load_resource_find(const char *plural)
 		if (strcmp(RESOURCES[i].plural, plural) == 0)
 			return &RESOURCES[i];
 	return NULL;
+}
+
+/* Another in every run, so that no write finds what it is about to write. */
+static unsigned long in_this_run(unsigned long turn)
+{
+	return (unsigned long)getpid() * 1000000 + turn;
 }
 
 static void add_data(struct buf *out)
@@ -69,6 +76,7 @@ void load_object(const struct load_options *o, unsigned long n, unsigned long tu
 {
 	const struct load_resource *r = o->resource;
 
+	turn = in_this_run(turn);
 	buf_printf(out,
 	           "{\"apiVersion\":\"%s%s%s\",\"kind\":\"%s\",\"metadata\":{\"name\":\"%s-%lu\","
 	           "\"namespace\":\"default\",\"labels\":{\"app\":\"cart\"},"
@@ -99,7 +107,7 @@ void load_object_pb(const struct load_options *o, unsigned long n, unsigned long
 
 void load_patch(const struct load_options *o, unsigned long turn, struct buf *out)
 {
-	buf_printf(out, "{\"metadata\":{\"annotations\":{\"turn\":\"%lu\"}}}", turn);
+	buf_printf(out, "{\"metadata\":{\"annotations\":{\"turn\":\"%lu\"}}}", in_this_run(turn));
 }
 
 void load_selector(const struct load_options *o, unsigned long i, struct buf *out)
