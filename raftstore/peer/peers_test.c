@@ -8,7 +8,7 @@
 #include <arpa/inet.h>
 #include <stdio.h>
 #include <unistd.h>
-#include "common/base/log.h"
+#include "common/base/rng.h"
 #include "common/daemon/metrics.h"
 #include "common/net/test_pki.h"
 #include "raftstore/peer/peers.h"
@@ -114,16 +114,21 @@ static void expired(void *arg)
 	while (!(condition))   \
 	loop_run_once(&(w)->loop, true)
 
-/* Nobody else gets it while the socket is open; gRPC's listener shares it. */
+/* Below those that the kernel gives to who connects: nobody takes it while its member is away. */
 static int free_port(void)
 {
-	struct sockaddr_in a = {.sin_family = AF_INET, .sin_addr = {htonl(INADDR_LOOPBACK)}};
-	socklen_t len = sizeof(a);
-	int fd = socket(AF_INET, SOCK_STREAM, 0);
-	assert_int_equal(bind(fd, (struct sockaddr *)&a, len), 0);
-	assert_int_equal(getsockname(fd, (struct sockaddr *)&a, &len), 0);
-	close(fd);
-	return ntohs(a.sin_port);
+	for (;;) {
+		uint16_t number;
+		rng_system(&number, sizeof(number));
+		int port = 10000 + number % 20000, fd = socket(AF_INET, SOCK_STREAM, 0);
+		struct sockaddr_in a = {.sin_family = AF_INET,
+		                        .sin_port = htons((uint16_t)port),
+		                        .sin_addr = {htonl(INADDR_LOOPBACK)}};
+		int r = bind(fd, (struct sockaddr *)&a, sizeof(a));
+		close(fd);
+		if (!r)
+			return port;
+	}
 }
 
 static void world_start(struct world *w, bool tls)

@@ -10,14 +10,16 @@ Exit status 77 (skipped) when etcdctl is not installed.
 import base64
 import json
 import os
+import random
 import re
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
 
-from etcdctl_test import ETCDCTL, Store, free_port, wait_for
+from etcdctl_test import ETCDCTL, Store, wait_for
 
 KEEP_ENTRIES = 10
 BATCH = 50  # puts in one transaction
@@ -39,11 +41,24 @@ def make_peer_certificates(folder):
             '-CAcreateserial', '-days', '2', '-extfile', 'peer.ext', '-out', 'peer.pem')
 
 
+def free_port():
+    """Below those that the kernel gives to who connects: nobody takes it while its member is away."""
+    while True:
+        port = random.randrange(10000, 30000)
+        with socket.socket() as s:
+            try:
+                s.bind(('127.0.0.1', port))
+                return port
+            except OSError:
+                pass
+
+
 class Member(Store):
     def __init__(self, program, folder, name):
         self.certificates, self.name = folder, name
         os.mkdir(os.path.join(folder, name))
         super().__init__(program, os.path.join(folder, name), False)
+        self.port, self.metrics_port = free_port(), free_port()
         self.peer_url = f'https://127.0.0.1:{free_port()}'
         self.cluster = None
 
