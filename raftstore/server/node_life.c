@@ -2,6 +2,7 @@
 #include "common/base/log.h"
 #include "raftstore/server/asks.h"
 #include "raftstore/server/node_internal.h"
+#include "raftstore/server/storage.h"
 
 /* How a node comes up, out of its log and behind its store, and how it goes. */
 
@@ -177,13 +178,28 @@ static void on_boot_reset(void *arg, int result, const struct err *err)
 	_exit(1);
 }
 
+/* Are the tables those of another member, as they came? */
+static bool just_installed(struct server *s, struct store_mark at)
+{
+	struct kv_txn *kv;
+	struct slice v;
+	if (store_begin(s->store, false, &kv))
+		return false;
+	bool yes = !kv_get(kv, KV_META, STORAGE_INSTALLED, &v) && v.len == 16 &&
+	           get_be64(v.data) == at.index && get_be64(v.data + 8) == at.term;
+	store_end(kv);
+	return yes;
+}
+
 /* A crash came after a snapshot was installed, and before the log was reset behind it: what the log
- * holds is older than the store, or never was committed. */
+ * holds is older than the store, or never was committed. Otherwise a log without what the store has
+ * applied is damaged, and the core refuses it. */
 static int log_follow_store(struct node *n, struct raftlog_boot *boot)
 {
 	struct store_mark at = store_durable(n->server->store);
 	uint64_t term;
-	if (at.index < boot->mark.index || (log_term(boot, at.index, &term) && term == at.term))
+	if (at.index < boot->mark.index || (log_term(boot, at.index, &term) && term == at.term) ||
+	    !just_installed(n->server, at))
 		return 0;
 	log_info("The log goes on behind the snapshot that was installed",
 	         LOG_INT("index", at.index));

@@ -489,12 +489,23 @@ static void defragment_consider(struct storage *st)
 
 /* --- snapshots of other members --- */
 
-/* What is this member's own in tables that were another's. */
+struct adoption {
+	const struct server *server;
+	struct store_mark mark;
+};
+
+/* What is this member's own in tables that were another's; among it that they are: until more is
+ * applied, the log may be behind them. */
 static int adopt(void *arg, struct kv_txn *kv)
 {
-	const struct server *s = arg;
-	int r = meta_put(kv, "cluster id", s->cluster_id);
-	return r ? r : meta_put(kv, "member id", s->member_id);
+	const struct adoption *a = arg;
+	uint8_t b[16];
+	put_be64(b, a->mark.index);
+	put_be64(b + 8, a->mark.term);
+	int r = kv_put(kv, KV_META, STORAGE_INSTALLED, slice_of(b, sizeof(b)));
+	if (!r)
+		r = meta_put(kv, "cluster id", a->server->cluster_id);
+	return r ? r : meta_put(kv, "member id", a->server->member_id);
 }
 
 /* Reads anew what is kept of the tables. */
@@ -521,7 +532,8 @@ static int install_run(struct storage *st, struct raft_mark mark)
 	struct server *s = st->server;
 	struct err err = ERR_INIT;
 	struct store_mark to = {mark.index, mark.term};
-	int r = store_install(s->store, to, adopt, s, &err);
+	struct adoption adoption = {s, to};
+	int r = store_install(s->store, to, adopt, &adoption, &err);
 	end_if_unknown(r, &err);
 	if (r) {
 		log_error(&err, "Could not install the snapshot of another member");

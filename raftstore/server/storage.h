@@ -13,6 +13,9 @@
 #include "raftstore/raft/entry.h"
 #include "raftstore/server/server.h"
 
+/* KV_META: index(8) term(8) of the snapshot of another member that was installed last. */
+#define STORAGE_INSTALLED SLICE_LIT("installed")
+
 int storage_start(struct server *s, struct err *err);
 /* Applies what is queued, checkpoints, ends the worker, and the sync worker with it. */
 void storage_stop(struct server *s);

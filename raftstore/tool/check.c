@@ -8,6 +8,7 @@
 #include <unistd.h>
 #include "raftstore/log/log.h"
 #include "raftstore/mvcc/verify.h"
+#include "raftstore/server/storage.h"
 #include "raftstore/store/store.h"
 #include "raftstore/tool/tool.h"
 
@@ -17,7 +18,8 @@ struct check {
 	const char *data_dir;
 	uint64_t problems;
 	uint64_t cluster_id, member_id;
-	struct store_mark applied; /* as the tables have it */
+	struct store_mark applied;   /* as the tables have it */
+	struct store_mark installed; /* the snapshot of another member that they were last */
 	bool has_applied, store_sound;
 	struct store_check store;
 	struct mvcc_verify mvcc;
@@ -62,6 +64,11 @@ static int look_at_tables(void *arg, struct kv_txn *kv)
 		c->has_applied = true;
 		c->applied = (struct store_mark){get_be64(v.data), get_be64(v.data + 8)};
 	}
+	if (r && r != -ERR_NOT_FOUND)
+		return r;
+	r = kv_get(kv, KV_META, STORAGE_INSTALLED, &v);
+	if (!r && v.len == 16)
+		c->installed = (struct store_mark){get_be64(v.data), get_be64(v.data + 8)};
 	return r && r != -ERR_NOT_FOUND ? r : mvcc_verify(kv, &c->mvcc);
 }
 
@@ -111,6 +118,12 @@ static void check_range(struct check *c, const struct raftlog_boot *b)
 		        "the tables hold entry %" PRIu64 " of term %" PRIu64
 		        ", their checkpoint says %" PRIu64 " of %" PRIu64,
 		        c->applied.index, c->applied.term, at.index, at.term);
+	if (at.index > last && at.index == c->installed.index && at.term == c->installed.term) {
+		printf("note: the next start will begin the log behind the snapshot of another "
+		       "member, entry %" PRIu64 "\n",
+		       at.index);
+		return;
+	}
 	if (at.index < b->mark.index || at.index > last) {
 		problem(c,
 		        "the store has applied entry %" PRIu64 ", the log has %" PRIu64
