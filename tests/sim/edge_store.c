@@ -331,6 +331,11 @@ void store_disk_set_full(struct store_disk *d, bool full)
 	d->full = full;
 }
 
+struct store_mark store_disk_mark(const struct store_disk *d)
+{
+	return d->mark;
+}
+
 void store_disk_set_failing(struct store_disk *d, unsigned syncs)
 {
 	d->failing = syncs;

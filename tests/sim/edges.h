@@ -29,6 +29,8 @@ void member_disk_operation(struct member *m, uint64_t bytes, bool sync);
 /* --- edge_store.c: the tables --- */
 struct store_disk *store_disk_new(void);
 void store_disk_crash(struct store_disk *d);
+/* What is durable. */
+struct store_mark store_disk_mark(const struct store_disk *d);
 void store_disk_set_full(struct store_disk *d, bool full);
 void store_disk_set_failing(struct store_disk *d, unsigned syncs);
 

@@ -64,6 +64,19 @@ int __wrap_raftlog_open(const struct raftlog_options *opt, struct raftlog **ret,
 	return __real_raftlog_open(&o, ret, ret_boot, err);
 }
 
+void __real_raftlog_compact(struct raftlog *l, uint64_t index);
+void __wrap_raftlog_compact(struct raftlog *l, uint64_t index);
+
+void __wrap_raftlog_compact(struct raftlog *l, uint64_t index)
+{
+	const struct member *m = sim_member();
+	SIM_CHECK(index <= store_disk_mark(m->store).index,
+	          "member %u compacts its log up to entry %llu, its store is durable up to %llu",
+	          m->at, (unsigned long long)index,
+	          (unsigned long long)store_disk_mark(m->store).index);
+	__real_raftlog_compact(l, index);
+}
+
 /* --- the front: clients come by another way --- */
 
 int front_start(struct server *s, struct err *err)
