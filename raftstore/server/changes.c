@@ -272,10 +272,23 @@ static bool one_is_begun(const struct node *n)
 	return false;
 }
 
+/* The members are those of the configuration in force: whoever asked for the change before may have
+ * given up before it was applied. */
+static bool last_is_applied(const struct node *n)
+{
+	struct raft_ids ids = raft_conf_members(&n->conf);
+	for (unsigned i = 0; i < ids.n; i++) {
+		const Etcdserverpb__Member *m = members_find(&n->applied_members, ids.at[i]);
+		if (!m || m->islearner != raft_ids_has(&n->conf.learners, ids.at[i]))
+			return false;
+	}
+	return ids.n == n->applied_members.list.n;
+}
+
 static void lead(struct change *c)
 {
 	struct node *n = c->node;
-	if (!n->readable || one_is_begun(n)) {
+	if (!n->readable || one_is_begun(n) || !last_is_applied(n)) {
 		node_retry(n, NODE_RETRY_MS);
 		return;
 	}
