@@ -186,7 +186,7 @@ class Drills:
             leader.free_disk()
             if not leader.alive():
                 leader.start()
-            c.change('alarm', 'disarm', members=c.members)
+            c.retried('alarm', 'disarm', members=c.members)
             load.wait_acks(50, c.members)
             load.finish()
 
@@ -354,24 +354,20 @@ class Drills:
         seed = self.args.seed or random.SystemRandom().randrange(1 << 32)
         print(f'      seed {seed}', flush=True)
         rng = random.Random(seed)
-        with self._members('--snapshot-count=300', '--strict-reconfig-check=false') as c:
-            load, compacted = c.load(), 0
+        with self._members('--snapshot-count=100', '--strict-reconfig-check=false') as c:
+            busy = {'clients': 12, 'pause_ms': 0, 'keys': 4, 'watchers': 3} if self.args.busy else {}
+            load, compacted = c.load(**busy), 0
             end = time.monotonic() + self.args.seconds
             while time.monotonic() < end:
                 load.wait_acks(rng.randrange(1, 200), seconds=90)
-                compacted = self._calm(c, load, rng) or compacted
-                victims = rng.sample(c.members, rng.randrange(1, c.size // 2 + 1))
-                with ThreadPoolExecutor() as pool:
-                    # Drawn before, so that the seed tells all of them.
-                    faults = [(m, *self._draw(c, m, rng)) for m in victims]
-                    for done in [pool.submit(self._fault, c, load, *f) for f in faults]:
-                        done.result()
+                compacted = self._operate(c, rng) or compacted
+                self._round(c, load, rng)
             load.wait_acks(50, c.members, 90)
             load.finish(compacted + 1)
 
-    def _calm(self, c, load, rng):
+    def _operate(self, c, rng):
         """Now and then what operators do: the revision of a compaction, if there was one."""
-        kind = rng.randrange(12)
+        kind = rng.randrange(10)
         if kind == 0:
             target = rng.choice(c.members)
             c.etcdctl('move-leader', f'{target.status()["header"]["member_id"]:x}',
@@ -380,14 +376,27 @@ class Drills:
             revision = c.leader().status()['header']['revision'] - COMPACT_BEHIND
             if revision > 0 and c.etcdctl('compact', str(revision), code=None):
                 return revision
-        elif kind == 2 and c.size > 3:
-            m = rng.choice(c.members)
-            m.remove()
-            m.stop()
-            m.wipe()
-            load.reset(m)
-            m.add_back()
         return 0
+
+    def _round(self, c, load, rng):
+        """Faults at once, and perhaps a member that is replaced at the same time."""
+        victims = rng.sample(c.members, rng.randrange(1, c.size // 2 + 1))
+        replaced = victims.pop() if len(victims) > 1 and rng.randrange(3) == 0 else None
+        # Drawn before, so that the seed tells all of them.
+        faults = [(m, *self._draw(c, m, rng)) for m in victims]
+        with ThreadPoolExecutor() as pool:
+            jobs = [pool.submit(self._fault, *f) for f in faults]
+            if replaced:
+                jobs.append(pool.submit(self._replace, load, replaced))
+            for done in jobs:
+                done.result()
+
+    def _replace(self, load, m):
+        m.remove()
+        m.stop()
+        m.wipe()
+        load.reset(m)
+        m.add_back()
 
     def _draw(self, c, m, rng):
         """(kind, other members, seconds, milliseconds) of a fault, for up to four elections."""
@@ -395,7 +404,7 @@ class Drills:
         kind = rng.choice(['kill', 'kill', 'stop', 'pause', 'cut', 'in', 'out', 'slow', 'clock'])
         return kind, others, rng.random() * 4 * c.election_ms / 1000, rng.randrange(1, 300)
 
-    def _fault(self, c, load, m, kind, others, last, ms):
+    def _fault(self, m, kind, others, last, ms):
         if kind in ('kill', 'stop'):
             m.kill() if kind == 'kill' else m.stop()
             time.sleep(last)
@@ -426,6 +435,7 @@ def main():
     p.add_argument('--size', type=int, default=3)
     p.add_argument('--seed', type=int, help='of chaos')
     p.add_argument('--seconds', type=int, default=CHAOS_SECONDS, help='of chaos')
+    p.add_argument('--busy', action='store_true', help='a heavier load of chaos')
     p.add_argument('--keep', action='store_true', help='leave the folder with logs and histories')
     p.add_argument('--list', action='store_true')
     p.add_argument('names', nargs='*')

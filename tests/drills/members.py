@@ -122,20 +122,32 @@ class Member:
     def wipe(self):
         shutil.rmtree(self.data_dir)
 
-    def add_back(self):
-        """Joins anew with nothing, first as a learner; the member was removed and its data too."""
-        said = self.cluster.change('member', 'add', self.name, '--learner',
-                                   '--peer-urls=' + self.peer_url, members=self.cluster.others(self))
-        wanted = next(x for x in said.splitlines() if x.startswith('ETCD_INITIAL_CLUSTER='))
-        self.start(wanted.partition('=')[2].strip('"'), 'existing')
+    def listed(self):
+        """What the others' list says of it; None: it is not there."""
+        said = self.cluster.etcdctl('member', 'list', '-w', 'json', members=self.cluster.others(self))
+        return next((m for m in json.loads(said)['members'] if self.peer_url in m['peerURLs']), None)
 
-        self.cluster.change('member', 'promote', self.cluster.id_of(self),
-                            members=self.cluster.others(self))
+    def change(self, done, *args):
+        """A change of the members through the others, again while it is refused (a member was not
+        seen for long enough, a learner has not caught up, nobody leads) or its answer was lost."""
+        def ask():
+            if done(self.listed()):
+                return True
+            self.cluster.etcdctl('member', *args, members=self.cluster.others(self))
+            return done(self.listed())
+        until(f'member {" ".join(args)}', ask, SETTLE_SECONDS, 0.1)
 
     def remove(self):
-        """Takes it out of the cluster, through the others."""
-        self.cluster.change('member', 'remove', self.cluster.id_of(self),
-                            members=self.cluster.others(self))
+        """Takes it out of the cluster."""
+        m = until('it in the list', self.listed, READY_SECONDS)
+        self.change(lambda now: not now, 'remove', f'{m["ID"]:x}')
+
+    def add_back(self):
+        """Joins anew with nothing, first as a learner; the member was removed and its data too."""
+        self.change(lambda now: now, 'add', self.name, '--learner', '--peer-urls=' + self.peer_url)
+        self.start(self.cluster.initial_cluster, 'existing')
+        m = until('it in the list', self.listed, READY_SECONDS)
+        self.change(lambda now: now and not now.get('isLearner'), 'promote', f'{m["ID"]:x}')
 
     def restore(self, path):
         """A data folder of a new cluster from a snapshot."""
@@ -305,9 +317,8 @@ class Members:
         finally:
             p.kill()
 
-    def change(self, *args, members):
-        """etcdctl, again while it is refused: members were not seen for long enough, a learner has
-        not caught up, nobody leads."""
+    def retried(self, *args, members):
+        """etcdctl, again while it is refused."""
         return until(' '.join(args), lambda: self.etcdctl(*args, members=members) or 'done',
                      SETTLE_SECONDS, 0.1)
 
@@ -341,14 +352,6 @@ class Members:
     def check_equal(self):
         """All members have the same state."""
         until('equal members', lambda: len(set(self.hashes().values())) == 1, SETTLE_SECONDS, 0.1)
-
-    def id_of(self, member):
-        """In hexadecimal, as the others know it."""
-        def ask():  # whoever answers may not have applied it yet
-            listed = self.etcdctl('member', 'list', '-w', 'json', members=self.others(member))
-            return next((f'{m["ID"]:x}' for m in json.loads(listed)['members']
-                         if member.peer_url in m['peerURLs']), None)
-        return until(f'{member.name} in the list', ask, READY_SECONDS)
 
     def states(self):
         """(revision, {key: state}) of the load's keys, by a linearizable read."""
