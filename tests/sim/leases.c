@@ -113,7 +113,7 @@ static void on_attached(void *arg, int code, const char *text, bool sent, struct
 	} else {
 		h->attached = true;
 		h->phase = HOLD;
-		h->renewals_left = (unsigned)sim_below(12);
+		h->renewals_left = finishing ? 0 : (unsigned)sim_below(12);
 	}
 	later(h, sim_chance(300) ? 1000 : sim_below(200000));
 }

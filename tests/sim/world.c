@@ -44,6 +44,11 @@ static void temper_draw(void)
 	    .network = weight(),
 	    .every_us = 100000 + sim_below(900000),
 	};
+	/* Members are changed in a cluster that is well most of the time. */
+	if (sim_chance(250)) {
+		temper.changes = 10;
+		temper.every_us *= 3;
+	}
 }
 
 static struct member *any_member(void)
