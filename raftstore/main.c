@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* raftstore: etcd's v3 API on Raft and LMDB. */
 #include "common/base/log.h"
+#include "raftstore/server/recover.h"
 #include "raftstore/server/server.h"
 #include "raftstore/tool/tool.h"
 
@@ -8,7 +9,20 @@ static struct server server;
 
 static void on_stop(struct daemon *d, void *arg)
 {
-	server_stop(&server);
+	if (server.recovery)
+		recover_stop(&server);
+	else
+		server_stop(&server);
+}
+
+/* What it has acknowledged may be gone: whoever counts on this member's vote would lose it, so
+ * nothing is mended here. */
+static void tell_what_to_do(void)
+{
+	log_error(NULL, "The data directory is damaged, and stays as it is. With other members "
+	                "running: remove this member from the cluster, delete its data directory, "
+	                "add it again and start it with --initial-cluster-state=existing. The only "
+	                "member: restore a snapshot. \"raftstore check\" tells what is damaged");
 }
 
 int main(int argc, char **argv)
@@ -17,6 +31,7 @@ int main(int argc, char **argv)
 		return tool_main(argc, argv);
 	static struct server_options options;
 	static struct daemon d;
+	bool recovering = recover_wanted(&argc, argv);
 	struct daemon_options o = {
 	    .name = "raftstore",
 	    .description = "raftstore keeps the cluster's state: etcd's v3 API, replicated by "
@@ -31,23 +46,21 @@ int main(int argc, char **argv)
 		return daemon_exit_code(r);
 	struct err err = ERR_INIT;
 	r = server_options_finish(&options, &d.arena, &err);
-	if (!r)
+	if (!r && recovering)
+		r = recover_run(&server, &d, &options, &err);
+	else if (!r)
 		r = server_start(&server, &d, &options, &err);
 	if (r)
 		log_error(&err, "raftstore could not start");
-	/* What it has acknowledged may be gone: whoever counts on this member's vote would lose it,
-	 * so nothing is mended here. As a new member it takes everything from the others. */
-	if (r == -ERR_CORRUPT)
-		log_error(NULL,
-		          "The data directory is damaged, and stays as it is. With other members "
-		          "running: remove this member from the cluster, delete its data "
-		          "directory, add it again and start it with "
-		          "--initial-cluster-state=existing. The only member: restore a snapshot. "
-		          "\"raftstore check\" tells what is damaged");
-	else if (!r)
+	bool damaged = r == -ERR_CORRUPT, recovers = damaged && recover_possible(&options);
+	if (damaged && !recovers)
+		tell_what_to_do();
+	if (!r && !recovering)
 		daemon_run(&d);
 	bool failed = r || server.failed;
 	server_deinit(&server);
 	daemon_deinit(&d);
+	if (recovers || (recovering && !r))
+		failed = recover_exec(argc, argv, recovers);
 	return failed ? 1 : 0;
 }

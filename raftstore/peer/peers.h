@@ -39,8 +39,8 @@ struct peers_handler {
 	/* May be NULL. All streams to and from this member are there. */
 	void (*reachable)(void *arg, uint64_t id);
 	/* Answered once with peers_answer, now or later, on the loop; `from` is 0 when anybody asks
-	 * who reaches the listener (peers_ask_url): tell what joining needs, change nothing. The
-	 * body lives until this returns. */
+	 * who reaches the listener (peers_ask_url): who joins, or has lost its data. The body lives
+	 * until this returns. */
 	void (*ask)(void *arg, uint64_t from, uint32_t kind, struct slice body,
 	            struct peers_answer *a);
 	/* Another member says that this one was removed from the cluster. */

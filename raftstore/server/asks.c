@@ -4,6 +4,7 @@
 #include "raftstore/server/corruption.h"
 #include "raftstore/server/lessor.h"
 #include "raftstore/server/node_internal.h"
+#include "raftstore/server/recover.h"
 #include "raftstore/server/snapshots.h"
 
 static void answer_outcome(struct peers_answer *a, int outcome)
@@ -65,7 +66,7 @@ void node_asked(void *arg, uint64_t from, uint32_t kind, struct slice body, stru
 	struct node *n = arg;
 	struct server *s = n->server;
 	uint64_t first = body.len >= 8 ? get_be64(body.data) : 0;
-	if (kind != ASK_MEMBERS && !from) {
+	if (kind != ASK_MEMBERS && kind != ASK_REPLACE && !from) {
 		answer_outcome(a, OUTCOME_BAD_MESSAGE);
 		return;
 	}
@@ -88,6 +89,9 @@ void node_asked(void *arg, uint64_t from, uint32_t kind, struct slice body, stru
 		return;
 	case ASK_SNAPSHOT:
 		snapshots_chunk(s, from, body, a);
+		return;
+	case ASK_REPLACE:
+		recover_asked(n, body, a);
 		return;
 	case ASK_HASH_KV:
 		corruption_asked(s, (int64_t)first, a);

@@ -25,6 +25,9 @@ enum ask_kind {
 	/* Body: a revision; 0: the present one. Answer: hash, revision, compacted and present
 	 * revision (corruption.h). */
 	ASK_HASH_KV,
+	/* Body: MEMBER_ADD of a member that has lost its data (member_change_encode). Answer: its
+	 * new id, 1: it was a voter. Of anybody: recover.h. */
+	ASK_REPLACE,
 };
 
 /* peers_handler.ask */

@@ -31,7 +31,7 @@ struct bootstrap {
 /* --- the flags --- */
 
 /* "name=url,name=url": the URLs of one name belong together. */
-static int parse_cluster(struct server *s, struct members *ret, struct err *err)
+int bootstrap_parse_cluster(struct server *s, struct members *ret, struct err *err)
 {
 	char *text = arena_strdup(&ret->arena, s->options->initial_cluster), *rest;
 	for (char *at = strtok_r(text, ",", &rest); at; at = strtok_r(NULL, ",", &rest)) {
@@ -253,7 +253,7 @@ int bootstrap_start(struct server *s, bootstrap_fn done, struct err *err)
 	members_init(&b->own);
 	members_init(&b->remote);
 	loop_timer_init(&b->timer, s->loop, ask_next, b);
-	int r = parse_cluster(s, &b->own, err);
+	int r = bootstrap_parse_cluster(s, &b->own, err);
 	if (!r)
 		r = make_ids(s, &b->own, err);
 	if (!r)

@@ -9,6 +9,9 @@
 struct bootstrap;
 struct members;
 
+/* The members that --initial-cluster names, without ids. */
+_must_use_ int bootstrap_parse_cluster(struct server *s, struct members *ret, struct err *err);
+
 /* `first` NULL: it failed, see err. The ids of the server are set. On the loop, perhaps before
  * bootstrap_start returns. */
 typedef void (*bootstrap_fn)(struct server *s, const struct members *first, bool join,

@@ -5,6 +5,7 @@
 #include "raftstore/server/asks.h"
 #include "raftstore/server/lessor.h"
 #include "raftstore/server/node_internal.h"
+#include "raftstore/server/recover.h"
 #include "raftstore/server/snapshots.h"
 #include "raftstore/server/stats.h"
 #include "raftstore/server/storage.h"
@@ -242,6 +243,7 @@ static void on_sweep(void *arg)
 	proposals_sweep(n);
 	reads_sweep(n);
 	roster_sweep(n);
+	recover_sweep(n);
 }
 
 void node_retry(struct node *n, uint64_t delay_ms)

@@ -85,7 +85,8 @@ struct node {
 	VEC(struct link_state) links;
 	VEC(struct departed) departed;
 	VEC(struct change *) changes;
-	bool publishing;
+	bool publishing, promoting;
+	uint64_t promote_ms; /* not before */
 	loop_fn handed_over;
 	void *handed_over_arg;
 	struct loop_timer hand_over;

@@ -33,6 +33,7 @@ struct flag_group *server_flags(struct server_options *o, size_t *ret_n)
 	    .log_level = "info",
 	    .logger = "zap",
 	    .strict_reconfig_check = true,
+	    .recover_damaged = true,
 	    .max_learners = 1,
 	};
 	const struct flag all[] = {
@@ -103,6 +104,9 @@ struct flag_group *server_flags(struct server_options *o, size_t *ret_n)
 	              "Refuse membership changes that would cost the quorum."),
 	    FLAG_BOOL("force-new-cluster", &o->force_new_cluster,
 	              "Make a cluster of one of this member's data: all others are lost."),
+	    FLAG_BOOL("recover-damaged", &o->recover_damaged,
+	              "A member whose data are damaged puts them aside and joins the others anew, "
+	              "with another id."),
 	    FLAG_INT("max-learners", &o->max_learners, "How many members may be learners."),
 	    FLAG_INT("experimental-max-learners", &o->max_learners_old,
 	             "The same under its old name."),

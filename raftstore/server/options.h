@@ -20,7 +20,7 @@ struct server_options {
 	const char *auto_compaction_mode, *auto_compaction_retention;
 	const char *log_level, *logger, *log_format;
 	bool unsafe_no_fsync;
-	bool strict_reconfig_check, force_new_cluster;
+	bool strict_reconfig_check, force_new_cluster, recover_damaged;
 	int64_t max_learners, max_learners_old;
 	const char *peer_cert_allowed_cn;
 

@@ -18,6 +18,7 @@
 #include "raftstore/server/key_wait.h"
 #include "raftstore/server/lessor.h"
 #include "raftstore/server/node.h"
+#include "raftstore/server/recover.h"
 #include "raftstore/server/snapshots.h"
 #include "raftstore/server/stats.h"
 #include "raftstore/server/storage.h"
@@ -287,13 +288,23 @@ static void on_bootstrapped(struct server *s, const struct members *first, bool 
 	daemon_quit(s->daemon);
 }
 
-int server_start(struct server *s, struct daemon *d, const struct server_options *o,
+int server_claim(struct server *s, struct daemon *d, const struct server_options *o,
                  struct err *err)
 {
 	s->daemon = d;
 	s->loop = &d->loop;
 	s->options = o;
 	s->lock_fd = -1;
+	int r = make_dirs(s, err);
+	return r ? r : lock_dir(s, err);
+}
+
+int server_start(struct server *s, struct daemon *d, const struct server_options *o,
+                 struct err *err)
+{
+	int r = server_claim(s, d, o, err);
+	if (r)
+		return r;
 	while (!s->seed)
 		rng_system(&s->seed, sizeof(s->seed));
 	loop_timer_init(&s->leave, s->loop, on_leave, s);
@@ -301,13 +312,10 @@ int server_start(struct server *s, struct daemon *d, const struct server_options
 	if (worker_start(&s->sync_worker, "sync") || worker_start(&s->read_worker, "read") ||
 	    worker_start(&s->copy_worker, "copy") || worker_start(&s->auth_worker, "auth"))
 		return err_set(err, ERR_INTERNAL, "cannot start a thread");
-	int r = make_dirs(s, err);
-	if (!r)
-		r = lock_dir(s, err);
-	if (!r)
-		r = open_store(s, err);
+	r = open_store(s, err);
 	if (r)
 		return r;
+	s->wants_promotion = recover_wants_promotion(o);
 	key_waits_start(s);
 	stats_start(s);
 	return s->is_new ? bootstrap_start(s, on_bootstrapped, err) : boot(s, NULL, false, err);

@@ -32,6 +32,7 @@ struct peers;
 struct peers_options;
 struct snapshots;
 struct bootstrap;
+struct recovery;
 
 #define RAFTSTORE_ETCD_VERSION "3.6.0"
 
@@ -54,6 +55,7 @@ struct server {
 	struct peers *peers;
 	struct snapshots *snapshots;
 	struct bootstrap *bootstrap; /* NULL: done */
+	struct recovery *recovery;   /* NULL: none is under way */
 	struct worker sync_worker, read_worker, copy_worker, auth_worker;
 	struct rpc_server *rpc;
 	uint64_t cluster_id, member_id;
@@ -69,12 +71,16 @@ struct server {
 	atomic_bool learner;
 	/* --- the loop's --- */
 	bool serving, is_new, removed;
-	bool failed;    /* after server_start had returned */
-	unsigned stops; /* servers that have not stopped */
+	bool wants_promotion; /* recover.h */
+	bool failed;          /* after server_start had returned */
+	unsigned stops;       /* servers that have not stopped */
 	struct loop_timer leave, grace;
 	int lock_fd;
 };
 
+/* Makes the data directory and takes it for this process. server_start does it. */
+int server_claim(struct server *s, struct daemon *d, const struct server_options *o,
+                 struct err *err);
 /* Opens everything under the data directory and starts all threads; requests are taken once the
  * log has been replayed. A member of several begins when it has asked the others; when that fails
  * daemon_run returns, and s->failed is set. */
