@@ -108,7 +108,7 @@ struct lease_timer *lease_heap_first(const struct lease_heap *h)
 	return h->heap.n ? h->heap.at[0] : NULL;
 }
 
-int64_t lease_timer_left_s(const struct lease_timer *t, uint64_t now_ms)
+uint64_t lease_timer_left_ms(const struct lease_timer *t, uint64_t now_ms)
 {
-	return t->expires_ms <= now_ms ? 0 : (int64_t)((t->expires_ms - now_ms + 999) / 1000);
+	return t->expires_ms <= now_ms ? 0 : t->expires_ms - now_ms;
 }

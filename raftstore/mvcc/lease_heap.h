@@ -30,5 +30,5 @@ void lease_heap_move(struct lease_heap *h, struct lease_timer *t, uint64_t expir
 void lease_heap_remove(struct lease_heap *h, int64_t id);
 /* The one that expires first; NULL: none. */
 struct lease_timer *lease_heap_first(const struct lease_heap *h);
-/* Whole seconds that are left, rounded up; 0 when expired. */
-int64_t lease_timer_left_s(const struct lease_timer *t, uint64_t now_ms);
+/* 0 when expired. */
+uint64_t lease_timer_left_ms(const struct lease_timer *t, uint64_t now_ms);

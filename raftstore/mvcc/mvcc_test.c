@@ -104,8 +104,8 @@ static void test_lease_heap(void **state)
 	lease_heap_remove(&h, 12345);
 	lease_heap_deinit(&h);
 	struct lease_timer t = {.expires_ms = 5001};
-	assert_int_equal(lease_timer_left_s(&t, 4000), 2);
-	assert_int_equal(lease_timer_left_s(&t, 5001), 0);
+	assert_int_equal(lease_timer_left_ms(&t, 4000), 1001);
+	assert_int_equal(lease_timer_left_ms(&t, 5001), 0);
 }
 
 /* --- checks of transactions --- */

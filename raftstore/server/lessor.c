@@ -73,7 +73,7 @@ static void checkpoint(struct lessor *l)
 	uint64_t now = now_ms(l);
 	m.checkpoints = list;
 	VEC_FOREACH (&l->heap.heap, t) {
-		int64_t left = lease_timer_left_s(*t, now);
+		int64_t left = (int64_t)((lease_timer_left_ms(*t, now) + 999) / 1000);
 		if (!worth_checkpoint(*t, left) || m.n_checkpoints == CHECKPOINT_MAX)
 			continue;
 		etcdserverpb__lease_checkpoint__init(&c[m.n_checkpoints]);
@@ -239,7 +239,7 @@ static void out_left(struct lessor *l, const struct question *q, struct buf *b)
 	put_be64(head, t ? (uint64_t)t->granted_s : 0);
 	put_be64(head + 8, !t            ? UINT64_MAX
 	                   : t->revoking ? 0
-	                                 : (uint64_t)lease_timer_left_s(t, now_ms(l)));
+	                                 : lease_timer_left_ms(t, now_ms(l)) / 1000);
 	buf_add(b, head, sizeof(head));
 }
 

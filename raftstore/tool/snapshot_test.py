@@ -112,7 +112,7 @@ def contents(m, leases):
     for lease in leases:
         left = m.json('lease', 'timetolive', lease, '--keys')
         seen['lease ' + lease] = (left['granted-ttl'], sorted(left.get('keys') or []))
-        assert 0 < left['ttl'] <= left['granted-ttl']
+        assert 0 < left['ttl'] <= left['granted-ttl'], left
     seen['users'] = m.ctl('user', 'get', 'ann', '--detail')
     assert 'reader' in seen['users']
     seen['leases'] = sorted(m.ctl('lease', 'list').split('\n')[1:])
