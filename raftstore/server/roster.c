@@ -57,12 +57,22 @@ static void connect_members(struct node *n)
 	vec_deinit(&removed);
 }
 
+/* Removed, and no more in force: in a joint configuration the others may still need its vote. */
+static void leave_if_removed(struct node *n)
+{
+	struct raft_ids ids = raft_conf_members(&n->conf);
+	uint64_t id = n->server->member_id;
+	if (members_is_removed(&n->applied_members, id) && !raft_ids_has(&ids, id))
+		server_removed(n->server);
+}
+
 void roster_conf(struct node *n, const struct raft_conf *conf)
 {
 	struct raft_ids ids = raft_conf_members(conf);
 	n->conf = *conf;
 	n->alone = ids.n == 1 && ids.at[0] == n->server->member_id;
 	connect_members(n);
+	leave_if_removed(n);
 }
 
 static void note_conf(struct node *n, struct slice entry)
@@ -114,8 +124,6 @@ static void take_facts(struct node *n)
 	struct server *s = n->server;
 	const Etcdserverpb__Member *self = find(n, s->member_id);
 	s->learner = self && self->islearner;
-	if (members_is_removed(&n->applied_members, s->member_id))
-		server_removed(s);
 }
 
 int roster_boot(struct node *n, const struct raft_entries *log, struct raft_conf *ret,
@@ -169,6 +177,7 @@ void roster_reload(struct node *n)
 	members_deinit(&before);
 	take_facts(n);
 	connect_members(n);
+	leave_if_removed(n);
 	node_retry(n, 0);
 }
 

@@ -328,11 +328,23 @@ static void message_on_server(void *arg)
 	free(p);
 }
 
+/* What a cut swallows is never followed by what was sent later. */
+static void break_call(struct rpc_call *c)
+{
+	client_end(c, RPC_UNAVAILABLE, "connection broken", SLICE_EMPTY);
+	c->given_up = true;
+	sim_after_in(c->member, c->executor, 0, on_closed, c);
+}
+
 static void message_at_server(void *arg)
 {
 	struct parcel *p = arg;
 	struct rpc_call *c = p->call;
-	if (is_live(c) && c->method && !c->given_up && !sim.cut_clients[c->member->at])
+	if (!is_live(c) || !c->method || c->given_up)
+		return;
+	if (sim.cut_clients[c->member->at])
+		break_call(c);
+	else
 		sim_after_in(c->member, c->executor, 0, message_on_server, p);
 }
 
