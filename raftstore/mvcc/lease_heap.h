@@ -9,6 +9,7 @@ struct lease_timer {
 	int64_t granted_s;
 	uint64_t expires_ms;
 	int64_t saved_s; /* remaining seconds that the last checkpoint wrote; 0: all of them */
+	bool saving;     /* a checkpoint is on the way */
 	bool revoking;   /* its revocation is on the way */
 	bool renewed;    /* somebody keeps it alive */
 	size_t place;

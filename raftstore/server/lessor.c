@@ -81,6 +81,7 @@ static void checkpoint(struct lessor *l)
 		c[m.n_checkpoints].remaining_ttl = left;
 		list[m.n_checkpoints] = &c[m.n_checkpoints];
 		m.n_checkpoints++;
+		(*t)->saving = true;
 	}
 	if (m.n_checkpoints)
 		node_propose(l->server->node, make_request(COMMAND_LEASE_CHECKPOINT, &m.base));
@@ -114,13 +115,15 @@ static void on_notes(void *arg)
 	for (size_t i = 0; i < notes->n; i++) {
 		const struct lease_note *n = &notes->at[i];
 		struct lease_timer *t = n->checkpoint ? lease_heap_find(&l->heap, n->id) : NULL;
-		if (t)
+		if (t) {
 			t->saved_s = n->remaining_s;
-		else if (n->gone)
+			t->saving = false;
+		} else if (n->gone) {
 			lease_heap_remove(&l->heap, n->id);
-		else if (!n->checkpoint)
+		} else if (!n->checkpoint) {
 			lease_heap_put(&l->heap, n->id, n->granted_s,
 			               now_ms(l) + (uint64_t)n->granted_s * 1000);
+		}
 	}
 	free(notes);
 }
@@ -191,7 +194,8 @@ static void unsave_done(void *arg, int outcome, struct slice answer)
 	loop_post(q->lessor->server->loop, on_unsaved, q);
 }
 
-/* A checkpoint says that less is left: it goes first, or the next leader would believe it. */
+/* A checkpoint says that less is left, or is about to: this goes behind it before anything is
+ * promised, or the next leader would believe it. */
 static void unsave(struct question *q)
 {
 	Etcdserverpb__LeaseCheckpoint c = ETCDSERVERPB__LEASE_CHECKPOINT__INIT, *list = &c;
@@ -214,7 +218,7 @@ static void on_renew_turn(void *arg)
 		outcome = OUTCOME_NOT_LEADER;
 	if (outcome)
 		renew_end(q, outcome, 0);
-	else if (t && t->saved_s && !t->revoking)
+	else if (t && (t->saved_s || t->saving) && !t->revoking)
 		unsave(q);
 	else
 		renew_now(q);
@@ -352,7 +356,7 @@ void lessor_lead(struct server *s, bool leads)
 		return;
 	uint64_t from_ms = now_ms(l) + (uint64_t)s->options->election_ms;
 	VEC_FOREACH (&l->heap.heap, t) {
-		(*t)->revoking = (*t)->renewed = false;
+		(*t)->revoking = (*t)->renewed = (*t)->saving = false;
 		(*t)->expires_ms = from_ms + left_ms(*t);
 	}
 	/* What is sorted is a heap. */

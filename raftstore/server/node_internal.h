@@ -56,7 +56,7 @@ struct node {
 	struct raft_update update;
 	uint64_t log_seq_base; /* batches of the log that are not the core's */
 	struct loop_timer tick, sweep, retry;
-	atomic_bool alone; /* the only Etcdserverpb__Member */
+	atomic_bool alone; /* the only member */
 	atomic_bool leader;
 	atomic_bool readable; /* has applied what was in the log when it became the leader */
 	uint64_t readable_at;

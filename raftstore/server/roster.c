@@ -57,22 +57,24 @@ static void connect_members(struct node *n)
 	vec_deinit(&removed);
 }
 
-/* Removed, and no more in force: in a joint configuration the others may still need its vote. */
-static void leave_if_removed(struct node *n)
+/* What this member is, by the configuration in force and by what is applied. It is alone when the
+ * removal of the others is applied: what they may have told of before is then applied here too. It
+ * is out when nobody may need its vote, which in a joint configuration comes later. */
+static void note_place(struct node *n)
 {
 	struct raft_ids ids = raft_conf_members(&n->conf);
 	uint64_t id = n->server->member_id;
-	if (members_is_removed(&n->applied_members, id) && !raft_ids_has(&ids, id))
+	bool in = raft_ids_has(&ids, id);
+	n->alone = in && ids.n == 1 && n->applied_members.list.n <= 1;
+	if (!in && members_is_removed(&n->applied_members, id))
 		server_removed(n->server);
 }
 
 void roster_conf(struct node *n, const struct raft_conf *conf)
 {
-	struct raft_ids ids = raft_conf_members(conf);
 	n->conf = *conf;
-	n->alone = ids.n == 1 && ids.at[0] == n->server->member_id;
 	connect_members(n);
-	leave_if_removed(n);
+	note_place(n);
 }
 
 static void note_conf(struct node *n, struct slice entry)
@@ -177,7 +179,7 @@ void roster_reload(struct node *n)
 	members_deinit(&before);
 	take_facts(n);
 	connect_members(n);
-	leave_if_removed(n);
+	note_place(n);
 	node_retry(n, 0);
 }
 

@@ -534,11 +534,13 @@ int __wrap_raft_step(struct raft *r, const struct raft_event *e, struct raft_upd
 	uint64_t commit = r->commit, term = r->hard.term;
 	if (e->type == RAFT_READ)
 		*vec_push(&asked) = (struct asked){r, e->read_context, committed_index};
-	/* A change of one voter needs no joint configuration: half of them go that way all the
-	 * same. */
+	/* A change of one voter needs no joint configuration: half of the additions go that way
+	 * all the same. A removal would be answered before the others can do without the member,
+	 * which operators here, as anywhere, then take away. */
 	struct raft_event joint = *e;
 	struct raft_change_request request;
-	if (e->type == RAFT_CHANGE && e->change->way == RAFT_CHANGE_AUTO && sim_chance(500)) {
+	if (e->type == RAFT_CHANGE && e->change->way == RAFT_CHANGE_AUTO &&
+	    e->change->at[0].type != RAFT_REMOVE && sim_chance(500)) {
 		request = *e->change;
 		request.way = RAFT_CHANGE_JOINT;
 		joint.change = &request;
