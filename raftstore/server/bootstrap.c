@@ -26,6 +26,7 @@ struct bootstrap {
 	bool join, stopped;
 	loop_fn ended;
 	void *ended_arg;
+	struct err mismatch; /* who was asked says that there are other members */
 };
 
 /* --- the flags --- */
@@ -190,9 +191,12 @@ static void on_answer(void *arg, int result, struct slice answer)
 		return;
 	}
 	const Etcdserverpb__Member *before = members_find(&b->remote, b->server->member_id);
-	if (b->join)
-		ERR_IGNORE(adopt(b, &err)); /* err says so */
-	else if (before && before->n_clienturls)
+	if (b->join && adopt(b, &b->mismatch)) {
+		/* This one may be behind: another may know better. */
+		loop_timer_start(&b->timer, 0);
+		return;
+	}
+	if (!b->join && before && before->n_clienturls)
 		err_set(&err, ERR_CONFLICT, "member %016llx has already been bootstrapped",
 		        (unsigned long long)before->id);
 	finish(b, &err);
@@ -200,13 +204,13 @@ static void on_answer(void *arg, int result, struct slice answer)
 
 static void all_asked(struct bootstrap *b)
 {
-	struct err err = ERR_INIT;
-	if (b->join && ++b->rounds < JOIN_ROUNDS) {
+	struct err err = b->mismatch;
+	if (b->join && !err.code && ++b->rounds < JOIN_ROUNDS) {
 		b->asked = 0;
 		loop_timer_start(&b->timer, AGAIN_MS);
 		return;
 	}
-	if (b->join)
+	if (b->join && !err.code)
 		err_set(&err, ERR_UNAVAILABLE,
 		        "cannot fetch cluster info from peer urls: could not retrieve cluster "
 		        "information from the given URLs");

@@ -389,6 +389,13 @@ void sim_peers_break(struct member *a, struct member *b)
 	tell_unreachable(b, a);
 }
 
+void sim_peers_lose(const struct member *m)
+{
+	for (unsigned i = 0; i < sim.n; i++)
+		if (&sim.members[i] != m)
+			tell_unreachable(&sim.members[i], m);
+}
+
 /* Its connections break, which the others hear of, but for those that are cut off. */
 void sim_peers_crash(struct member *m)
 {

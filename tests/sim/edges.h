@@ -55,5 +55,7 @@ void sim_rpc_reset(void);
 
 /* --- edge_peers.c --- */
 void sim_peers_crash(struct member *m);
+/* All others hear that their streams with it broke; it does not. */
+void sim_peers_lose(const struct member *m);
 /* The streams between two members break; both hear of it. */
 void sim_peers_break(struct member *a, struct member *b);

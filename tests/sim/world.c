@@ -94,6 +94,9 @@ static void cause_cut(void)
 		}
 		if (sim_chance(300))
 			sim.cut_clients[m->at] = true;
+		/* The others may hear of it long before the member does. */
+		if (sim_chance(300))
+			sim_peers_lose(m);
 	} else if (sim_chance(500)) { /* two halves */
 		uint64_t side = rng_next(&sim.rng);
 		for (unsigned i = 0; i < sim.n; i++)
