@@ -17,9 +17,9 @@ struct member {
 
 struct fixture {
 	struct arena a;
-	struct audience audience;
 	struct member at[MEMBERS];
 	size_t n;
+	struct audience audience;
 };
 
 /* ns: "" or "ns/"; key: "" or the key; fields: a selector. Letters a, b, c... in order. */
