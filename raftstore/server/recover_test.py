@@ -2,28 +2,18 @@
 # SPDX-License-Identifier: Apache-2.0
 """A member of a real cluster whose files are damaged is taken in anew by the others: it begins again
 with another id, catches up and votes, and nothing that was acknowledged is lost. Without a quorum
-of others, or when it may not, it refuses to start and changes nothing.
+of others it waits and changes nothing.
 
 Usage: recover_test.py RAFTSTORE
 Exit status 77 (skipped) when etcdctl is not installed.
 """
 import json
 import os
-import shutil
 import signal
-import sys
-import tempfile
 
-from catch_up_test import PATIENCE, Cluster, make_peer_certificates
-from etcdctl_test import ETCDCTL, same, wait_for
-
-
-def flip(path, at):
-    with open(path, 'r+b') as f:
-        f.seek(at)
-        byte = f.read(1)[0]
-        f.seek(at)
-        f.write(bytes([byte ^ 0x40]))
+from catch_up_test import PATIENCE, run
+from data_dir_test import flip
+from etcdctl_test import same, wait_for
 
 
 def segments(m):
@@ -123,26 +113,5 @@ def test_no_quorum(c):
     c.check_equal()
 
 
-def main():
-    if not ETCDCTL or not shutil.which('openssl'):
-        sys.exit(77)
-    folder = tempfile.mkdtemp(prefix='recover-')
-    make_peer_certificates(folder)
-    c = None
-    try:
-        c = Cluster(sys.argv[1], folder)
-        for test in (test_damaged_log, test_damaged_store, test_lost_log, test_no_quorum):
-            test(c)
-            print('ok', test.__name__, flush=True)
-    except BaseException:
-        for m in c.members if c else []:
-            print(f'--- {m.name}\n{open(m.log).read()[-6000:]}', file=sys.stderr)
-        raise
-    finally:
-        if c:
-            c.close()
-        shutil.rmtree(folder, ignore_errors=True)
-
-
 if __name__ == '__main__':
-    main()
+    run('recover-', (test_damaged_log, test_damaged_store, test_lost_log, test_no_quorum))
