@@ -77,29 +77,31 @@ static int walk_find(struct mvcc *m, struct revision at, struct record *ret)
 	return 0;
 }
 
-int mvcc_compact_walk(struct mvcc *m, int64_t *main)
+/* Where it goes on. NOT_FOUND: nothing is to be erased. */
+static int walk_read(struct mvcc *m, struct revision *ret)
 {
 	struct slice v;
-	struct revision at;
 	int r = kv_get(m->kv, KV_META, WALK, &v);
+	return r || revision_decode(v, ret) ? r : -ERR_CORRUPT;
+}
+
+int mvcc_compact_walk(struct mvcc *m, int64_t *main)
+{
+	struct revision at;
+	int r = walk_read(m, &at);
 	if (r)
 		return r == -ERR_NOT_FOUND ? 0 : r;
-	if (!revision_decode(v, &at))
-		return -ERR_CORRUPT;
 	*main = at.main;
 	return 0;
 }
 
 int mvcc_compact_some(struct mvcc *m, unsigned budget, bool *ret_done)
 {
-	struct slice v;
 	struct revision at;
 	*ret_done = true;
-	int r = kv_get(m->kv, KV_META, WALK, &v);
+	int r = walk_read(m, &at);
 	if (r)
 		return r == -ERR_NOT_FOUND ? 0 : r;
-	if (!revision_decode(v, &at))
-		return -ERR_CORRUPT;
 	for (; budget; budget--) {
 		struct record rec;
 		r = walk_find(m, at, &rec);

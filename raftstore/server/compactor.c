@@ -16,10 +16,7 @@ static void propose(struct server *s, int64_t revision)
 	Etcdserverpb__CompactionRequest m = ETCDSERVERPB__COMPACTION_REQUEST__INIT;
 	m.revision = revision;
 	struct request *q = request_new(NULL, COMMAND_COMPACT);
-	size_t n = etcdserverpb__compaction_request__get_packed_size(&m);
-	uint8_t *bytes = arena_alloc(&q->arena, n + 1);
-	etcdserverpb__compaction_request__pack(&m, bytes);
-	request_set_command(q, slice_of(bytes, n));
+	request_pack_message(q, &m.base);
 	node_propose(s->node, q);
 }
 

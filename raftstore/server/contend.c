@@ -78,10 +78,7 @@ void contend_propose(struct server *s, const struct identity *who, enum command_
 	struct request *q = request_new(NULL, kind);
 	q->who = *who;
 	q->who.user.data = arena_memdup(&q->arena, who->user.data, who->user.len);
-	size_t n = protobuf_c_message_get_packed_size(m);
-	uint8_t *bytes = arena_alloc(&q->arena, n + 1);
-	protobuf_c_message_pack(m, bytes);
-	request_set_command(q, slice_of(bytes, n));
+	request_pack_message(q, m);
 	q->done = done;
 	q->done_arg = arg;
 	node_propose(s->node, q);

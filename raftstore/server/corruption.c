@@ -117,16 +117,7 @@ void corruption_asked(struct server *s, int64_t revision, struct peers_answer *a
 
 static void raise_alarm(struct server *s, uint64_t member_id)
 {
-	Etcdserverpb__AlarmRequest m = ETCDSERVERPB__ALARM_REQUEST__INIT;
-	m.action = ETCDSERVERPB__ALARM_REQUEST__ALARM_ACTION__ACTIVATE;
-	m.memberid = member_id;
-	m.alarm = ETCDSERVERPB__ALARM_TYPE__CORRUPT;
-	struct request *q = request_new(NULL, COMMAND_ALARM);
-	size_t n = protobuf_c_message_get_packed_size(&m.base);
-	uint8_t *bytes = arena_alloc(&q->arena, n);
-	protobuf_c_message_pack(&m.base, bytes);
-	request_set_command(q, slice_of(bytes, n));
-	node_propose(s->node, q);
+	node_raise_alarm(s->node, member_id, ETCDSERVERPB__ALARM_TYPE__CORRUPT);
 	log_error(NULL, "The members' tables differ", LOG_INT("member", member_id));
 }
 

@@ -33,10 +33,7 @@ static uint64_t now_ms(const struct lessor *l)
 static struct request *make_request(enum command_kind kind, const ProtobufCMessage *m)
 {
 	struct request *q = request_new(NULL, kind);
-	size_t n = protobuf_c_message_get_packed_size(m);
-	uint8_t *bytes = arena_alloc(&q->arena, n + 1);
-	protobuf_c_message_pack(m, bytes);
-	request_set_command(q, slice_of(bytes, n));
+	request_pack_message(q, m);
 	q->here_only = true;
 	return q;
 }

@@ -3,6 +3,7 @@
 /* The shell around the Raft core: on the loop it feeds events into raft_step and does what the
  * update says, with the durable log before it, the storage thread behind it and the other members
  * beside it. */
+#include "proto/etcd_rpc.pb-c.h"
 #include "raftstore/raft/raft.h"
 #include "raftstore/server/server.h"
 
@@ -24,6 +25,8 @@ void node_free(struct server *s);
 /* Proposes, on whichever member leads; the request is answered when it is applied here, or failed.
  * Any thread. */
 void node_propose(struct node *n, struct request *q);
+/* Proposes that the member has this alarm. Any thread. */
+void node_raise_alarm(struct node *n, uint64_t member_id, Etcdserverpb__AlarmType alarm);
 /* fn(arg, outcome) runs when a linearizable read may look at the store: at once, on this thread,
  * when this member is the only one; else later on the read worker. Any thread. */
 void node_read(struct node *n, void (*fn)(void *arg, int outcome), void *arg);

@@ -301,6 +301,17 @@ void node_propose(struct node *n, struct request *q)
 		request_fail(q, OUTCOME_STOPPED);
 }
 
+void node_raise_alarm(struct node *n, uint64_t member_id, Etcdserverpb__AlarmType alarm)
+{
+	Etcdserverpb__AlarmRequest m = ETCDSERVERPB__ALARM_REQUEST__INIT;
+	m.action = ETCDSERVERPB__ALARM_REQUEST__ALARM_ACTION__ACTIVATE;
+	m.memberid = member_id;
+	m.alarm = alarm;
+	struct request *q = request_new(NULL, COMMAND_ALARM);
+	request_pack_message(q, &m.base);
+	node_propose(n, q);
+}
+
 /* --- giving up --- */
 
 static void sweep(struct node *n, struct waiters *w, uint64_t now_ms)

@@ -6,16 +6,7 @@
 
 static void raise_alarm(struct server *s)
 {
-	Etcdserverpb__AlarmRequest m = ETCDSERVERPB__ALARM_REQUEST__INIT;
-	m.action = ETCDSERVERPB__ALARM_REQUEST__ALARM_ACTION__ACTIVATE;
-	m.memberid = s->member_id;
-	m.alarm = ETCDSERVERPB__ALARM_TYPE__NOSPACE;
-	struct request *q = request_new(NULL, COMMAND_ALARM);
-	size_t n = protobuf_c_message_get_packed_size(&m.base);
-	uint8_t *bytes = arena_alloc(&q->arena, n);
-	protobuf_c_message_pack(&m.base, bytes);
-	request_set_command(q, slice_of(bytes, n));
-	node_propose(s->node, q);
+	node_raise_alarm(s->node, s->member_id, ETCDSERVERPB__ALARM_TYPE__NOSPACE);
 	log_warning("The quota of the store is exceeded", LOG_INT("quota", s->options->quota));
 }
 

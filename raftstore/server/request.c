@@ -122,10 +122,14 @@ void request_set_command(struct request *q, struct slice message)
 		memcpy(p, message.data, message.len);
 }
 
+void request_pack_message(struct request *q, const ProtobufCMessage *m)
+{
+	protobuf_c_message_pack(m, command_begin(q, protobuf_c_message_get_packed_size(m)));
+}
+
 void request_pack_command(struct request *q)
 {
-	size_t n = protobuf_c_message_get_packed_size(q->message);
-	protobuf_c_message_pack(q->message, command_begin(q, n));
+	request_pack_message(q, q->message);
 }
 
 /* Takes who asks off the front of a command. */

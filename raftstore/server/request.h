@@ -74,8 +74,9 @@ void call_fail(struct rpc_call *call, int outcome);
 /* Decodes a message of a descriptor into the arena; NULL: it is malformed. */
 ProtobufCMessage *message_decode(const ProtobufCMessageDescriptor *desc, struct slice in,
                                  struct arena *a);
-/* Makes the command of bytes, or of the message. */
+/* Makes the command of bytes, of a message of the caller's, or of the request's. */
 void request_set_command(struct request *q, struct slice message);
+void request_pack_message(struct request *q, const ProtobufCMessage *m);
 void request_pack_command(struct request *q);
 /* The message of a command out of the log, and who asks (borrowed); NULL: malformed. */
 ProtobufCMessage *command_decode(struct slice command, struct arena *a, enum command_kind *kind,
