@@ -4,7 +4,6 @@
 #include <fcntl.h>
 #include <inttypes.h>
 #include <stdio.h>
-#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 #include "common/base/clock.h"
@@ -13,6 +12,7 @@
 #include "raftstore/peer/peers.h"
 #include "raftstore/server/asks.h"
 #include "raftstore/server/bootstrap.h"
+#include "raftstore/server/folder.h"
 #include "raftstore/server/members.h"
 
 enum {
@@ -128,15 +128,6 @@ static int failed(struct err *err, const char *path)
 	return err_set(err, ERR_IO, "%s: %s", path, strerror(errno));
 }
 
-static int sync_folder(const char *path)
-{
-	int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	int e = fd < 0 || fsync(fd);
-	if (fd >= 0)
-		close(fd);
-	return e;
-}
-
 static int put_aside(const struct server_options *o, bool was_voter, struct err *err)
 {
 	_cleanup_buf_ struct buf from = BUF_INIT, to = BUF_INIT, flag = BUF_INIT;
@@ -150,16 +141,20 @@ static int put_aside(const struct server_options *o, bool was_voter, struct err 
 	buf_printf(&flag, "%s/member/promote", o->data_dir);
 	if (rename((char *)from.data, (char *)to.data))
 		return failed(err, (char *)to.data);
-	if (mkdir((char *)from.data, 0700))
-		return failed(err, (char *)from.data);
+	int r = folder_make((char *)from.data, err);
+	if (r)
+		return r;
 	if (was_voter) {
 		int fd = open((char *)flag.data, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
 		if (fd < 0)
 			return failed(err, (char *)flag.data);
 		close(fd);
 	}
-	if (sync_folder((char *)from.data) || sync_folder(o->data_dir))
-		return failed(err, o->data_dir);
+	r = folder_sync((char *)from.data, err);
+	if (!r)
+		r = folder_sync(o->data_dir, err);
+	if (r)
+		return r;
 	log_info("The damaged data were put aside", LOG_STR("path", (char *)to.data));
 	return 0;
 }

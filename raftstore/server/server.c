@@ -3,7 +3,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <sys/file.h>
-#include <sys/stat.h>
 #include <unistd.h>
 #include "common/base/log.h"
 #include "common/base/rng.h"
@@ -14,6 +13,7 @@
 #include "raftstore/server/bootstrap.h"
 #include "raftstore/server/compactor.h"
 #include "raftstore/server/corruption.h"
+#include "raftstore/server/folder.h"
 #include "raftstore/server/front.h"
 #include "raftstore/server/key_wait.h"
 #include "raftstore/server/lessor.h"
@@ -43,20 +43,13 @@ static void on_grace(void *arg)
 
 /* --- files --- */
 
-static int make_dir(const char *path, struct err *err)
-{
-	if (mkdir(path, 0700) && errno != EEXIST)
-		return err_set(err, ERR_IO, "%s: %s", path, strerror(errno));
-	return 0;
-}
-
 static int make_dirs(struct server *s, struct err *err)
 {
 	static const char *const dirs[] = {"", "/member", "/member/db"};
 	for (size_t i = 0; i < ARRAY_LEN(dirs); i++) {
 		_cleanup_buf_ struct buf path = BUF_INIT;
 		buf_printf(&path, "%s%s", s->options->data_dir, dirs[i]);
-		int r = make_dir((char *)path.data, err);
+		int r = folder_make((char *)path.data, err);
 		if (r)
 			return r;
 	}

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <errno.h>
-#include <fcntl.h>
 #include <ftw.h>
 #include <inttypes.h>
 #include <stdio.h>
@@ -10,6 +9,7 @@
 #include "raftstore/log/log.h"
 #include "raftstore/mvcc/mvcc.h"
 #include "raftstore/server/etcd_import.h"
+#include "raftstore/server/folder.h"
 #include "raftstore/server/members.h"
 #include "raftstore/tool/snapshot_file.h"
 #include "raftstore/tool/tool.h"
@@ -129,13 +129,6 @@ static int finish_flags(struct restore *rs, struct err *err)
 
 /* --- files --- */
 
-static int make_dir(const char *path, struct err *err)
-{
-	if (mkdir(path, 0700) && errno != EEXIST)
-		return err_set(err, ERR_IO, "%s: %s", path, strerror(errno));
-	return 0;
-}
-
 static int remove_one(const char *path, const struct stat *st, int type, struct FTW *where)
 {
 	return remove(path);
@@ -149,34 +142,25 @@ static int make_dirs(struct restore *rs, struct err *err)
 	if (!stat((char *)b.data, &st))
 		return err_set(err, ERR_ALREADY_EXISTS,
 		               "data-dir \"%s\" not empty or could not be read", rs->data_dir);
-	int r = make_dir(rs->data_dir, err);
+	int r = folder_make(rs->data_dir, err);
 	buf_printf(&rs->work, "%s/restoring", rs->data_dir);
 	/* What an earlier attempt has left. */
 	nftw((char *)rs->work.data, remove_one, 8, FTW_DEPTH | FTW_PHYS);
 	if (!r)
-		r = make_dir((char *)rs->work.data, err);
+		r = folder_make((char *)rs->work.data, err);
 	buf_clear(&b);
 	buf_printf(&b, "%s/db", rs->work.data);
-	return r ? r : make_dir((char *)b.data, err);
-}
-
-static int sync_dir(const char *path, struct err *err)
-{
-	int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	int r = fd < 0 || fsync(fd) ? err_set(err, ERR_IO, "%s: %s", path, strerror(errno)) : 0;
-	if (fd >= 0)
-		close(fd);
-	return r;
+	return r ? r : folder_make((char *)b.data, err);
 }
 
 static int give_name(struct restore *rs, struct err *err)
 {
 	_cleanup_buf_ struct buf b = BUF_INIT;
 	buf_printf(&b, "%s/member", rs->data_dir);
-	int r = sync_dir((char *)rs->work.data, err);
+	int r = folder_sync((char *)rs->work.data, err);
 	if (!r && rename((char *)rs->work.data, (char *)b.data))
 		r = err_set(err, ERR_IO, "%s: %s", b.data, strerror(errno));
-	return r ? r : sync_dir(rs->data_dir, err);
+	return r ? r : folder_sync(rs->data_dir, err);
 }
 
 /* --- the store --- */
