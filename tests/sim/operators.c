@@ -42,6 +42,15 @@ static bool is_listed(const struct member *m, Etcdserverpb__Member **list, size_
 	return false;
 }
 
+/* Whether it was added nobody knows: it tries to begin, with those who are known and itself. */
+static void begin_with(struct member *m, const char *list)
+{
+	struct buf b = BUF_INIT;
+	buf_printf(&b, "%s,%s=%s", list, m->name, m->peer_url);
+	m->initial_cluster = heap_strndup((const char *)b.data, b.len);
+	buf_deinit(&b);
+}
+
 /* New members start with the list that is newest when they start. */
 static void on_members(Etcdserverpb__Member **list, size_t n)
 {
@@ -73,6 +82,9 @@ static void on_members(Etcdserverpb__Member **list, size_t n)
 		}
 	}
 	buf_deinit(&b);
+	/* Where its vote is missing, the answer cannot tell of it. */
+	if (op.added && op.added->initial_cluster && !is_listed(op.added, list, n))
+		begin_with(op.added, op.list);
 }
 
 #define ON_MEMBERS(Type, type)                                                     \
@@ -84,18 +96,13 @@ static void on_members(Etcdserverpb__Member **list, size_t n)
 		etcdserverpb__##type##__free_unpacked(r, NULL);                    \
 	} while (0)
 
-/* Whether it was added nobody knows: it tries to begin, with those who are known and itself. */
 static void on_unsure_addition(void)
 {
 	struct member *m = op.added;
-	const char *list = op.list ? op.list : sim.members[0].initial_cluster;
 	if (m->known)
 		return;
-	struct buf b = BUF_INIT;
-	buf_printf(&b, "%s,%s=%s", list, m->name, m->peer_url);
-	m->initial_cluster = heap_strndup((const char *)b.data, b.len);
+	begin_with(m, op.list ? op.list : sim.members[0].initial_cluster);
 	m->known = op.finishing; /* else it begins when the world has healed */
-	buf_deinit(&b);
 }
 
 static void on_end(void *arg, int code, const char *text, bool sent, struct slice answer)
