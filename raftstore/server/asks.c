@@ -15,7 +15,8 @@ static void answer_outcome(struct peers_answer *a, int outcome)
 /* --- members --- */
 
 /* Who takes part already, though that is not applied, is among them: who joins begins with this
- * list, and the entry that adds it may wait for its vote. */
+ * list, and the entry that adds it may wait for its vote. So may one that removes another; and
+ * what was applied before a crash may not be so after it, until there is a leader again. */
 static void on_members(struct node *n, struct peers_answer *a)
 {
 	struct raft_ids ids = raft_conf_members(&n->conf);
@@ -23,11 +24,13 @@ static void on_members(struct node *n, struct peers_answer *a)
 	uint8_t cluster[8];
 	put_be64(cluster, n->server->cluster_id);
 	buf_add(&b, cluster, sizeof(cluster));
-	VEC_FOREACH (&n->applied_members.list, m)
-		member_change_encode(&b, &(struct member_change){MEMBER_ADD, *m});
+	VEC_FOREACH (&n->applied_members.list, m) {
+		enum member_op op = raft_ids_has(&ids, (*m)->id) ? MEMBER_ADD : MEMBER_REMOVE;
+		member_change_encode(&b, &(struct member_change){op, *m});
+	}
 	VEC_FOREACH (&n->fresh.list, m)
 		if (raft_ids_has(&ids, (*m)->id) && !members_find(&n->applied_members, (*m)->id))
-			member_change_encode(&b, &(struct member_change){MEMBER_ADD, *m});
+			member_change_encode(&b, &(struct member_change){MEMBER_REMOVE, *m});
 	if (n->applied_members.list.n)
 		peers_answer(a, 0, buf_view(&b));
 	else

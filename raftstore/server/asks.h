@@ -6,7 +6,9 @@
 #include "raftstore/server/server.h"
 
 enum ask_kind {
-	/* Body: none. Answer: the cluster id, then the members (members_encode). Of anybody. */
+	/* Body: none. Answer: the cluster id, then the members as changes: MEMBER_REMOVE where a
+	 * change is under way, so that who belongs to the cluster may know them or not. Of anybody.
+	 */
 	ASK_MEMBERS = 1,
 	/* Body: the term in which the asked member leads, then commands: sequence, bytes (u32),
 	 * the command. Answer: index of the first in the log; none is proposed when the term is

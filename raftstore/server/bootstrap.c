@@ -17,6 +17,7 @@ struct bootstrap {
 	struct server *server;
 	struct members own; /* as the flags say */
 	struct members remote;
+	struct raft_ids certain; /* of them: whose change is not under way */
 	uint64_t cluster_id;
 	struct peers *peers; /* to ask with, without an identity */
 	size_t asked;        /* next of own.list */
@@ -135,13 +136,19 @@ static void finish(struct bootstrap *b, struct err *err)
 	b->done(s, err->code ? NULL : b->join ? &b->remote : &b->own, b->join, err);
 }
 
-/* The others have the same members, told apart by their URLs; they know the ids. */
+static int unequal(struct err *err)
+{
+	return err_set(err, ERR_INVALID, "error validating peerURLs: member count is unequal");
+}
+
+/* The others have the same members, told apart by their URLs; they know the ids. The flags may know
+ * of a change that is under way, or not. */
 static int adopt(struct bootstrap *b, struct err *err)
 {
 	struct server *s = b->server;
-	if (b->own.list.n != b->remote.list.n)
-		return err_set(err, ERR_INVALID,
-		               "error validating peerURLs: member count is unequal");
+	unsigned certain = 0;
+	if (b->own.list.n > b->remote.list.n)
+		return unequal(err);
 	s->member_id = 0;
 	VEC_FOREACH (&b->own.list, it) {
 		Etcdserverpb__Member *found = NULL;
@@ -155,9 +162,12 @@ static int adopt(struct bootstrap *b, struct err *err)
 			               "error validating peerURLs: unmatched member while "
 			               "checking PeerURLs (%s)",
 			               (*it)->peerurls[0]);
+		certain += raft_ids_has(&b->certain, found->id);
 		if (!strcmp((*it)->name, s->options->name))
 			s->member_id = found->id;
 	}
+	if (certain < b->certain.n)
+		return unequal(err);
 	s->cluster_id = b->cluster_id;
 	return 0;
 }
@@ -173,10 +183,14 @@ static bool read_answer(struct bootstrap *b, struct slice answer)
 		return false;
 	members_deinit(&b->remote);
 	members_init(&b->remote);
+	b->certain = (struct raft_ids){0};
 	b->cluster_id = get_be64(answer.data);
 	answer = slice_skip(answer, 8);
-	while (member_change_next(&answer, &b->remote.arena, &c))
+	while (member_change_next(&answer, &b->remote.arena, &c)) {
 		members_put(&b->remote, c.member);
+		if (c.op == MEMBER_ADD)
+			raft_ids_add(&b->certain, c.member->id);
+	}
 	return b->remote.list.n && !answer.len;
 }
 
