@@ -2,6 +2,8 @@
 #include "raftstore/server/folder.h"
 #include <errno.h>
 #include <fcntl.h>
+#include <ftw.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -20,4 +22,14 @@ int folder_sync(const char *path, struct err *err)
 	if (fd >= 0)
 		close(fd);
 	return r;
+}
+
+static int remove_one(const char *path, const struct stat *st, int type, struct FTW *where)
+{
+	return remove(path);
+}
+
+void folder_remove(const char *path)
+{
+	nftw(path, remove_one, 8, FTW_DEPTH | FTW_PHYS);
 }

@@ -7,3 +7,5 @@
 _must_use_ int folder_make(const char *path, struct err *err);
 /* Names that were made or changed in it are durable. */
 _must_use_ int folder_sync(const char *path, struct err *err);
+/* With all that is in it; what cannot be removed stays. */
+void folder_remove(const char *path);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "raftstore/server/recover.h"
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
@@ -20,6 +21,7 @@ enum {
 	AGAIN_MS = 1000,
 	ROUNDS_MAX = 30,
 };
+#define ASIDE "member.damaged-"
 
 struct recovery {
 	struct server *server;
@@ -128,6 +130,20 @@ static int failed(struct err *err, const char *path)
 	return err_set(err, ERR_IO, "%s: %s", path, strerror(errno));
 }
 
+/* What was put aside before: a disk that damages again and again is not to be filled with it. */
+static void forget_aside(const struct server_options *o)
+{
+	DIR *d = opendir(o->data_dir);
+	for (const struct dirent *e; d && (e = readdir(d));) {
+		_cleanup_buf_ struct buf path = BUF_INIT;
+		buf_printf(&path, "%s/%s", o->data_dir, e->d_name);
+		if (!strncmp(e->d_name, ASIDE, sizeof(ASIDE) - 1))
+			folder_remove((char *)path.data);
+	}
+	if (d)
+		closedir(d);
+}
+
 static int put_aside(const struct server_options *o, bool was_voter, struct err *err)
 {
 	_cleanup_buf_ struct buf from = BUF_INIT, to = BUF_INIT, flag = BUF_INIT;
@@ -137,8 +153,9 @@ static int put_aside(const struct server_options *o, bool was_voter, struct err 
 	gmtime_r(&now, &tm);
 	strftime(stamp, sizeof(stamp), "%Y%m%dT%H%M%SZ", &tm);
 	buf_printf(&from, "%s/member", o->data_dir);
-	buf_printf(&to, "%s/member.damaged-%s", o->data_dir, stamp);
+	buf_printf(&to, "%s/" ASIDE "%s", o->data_dir, stamp);
 	buf_printf(&flag, "%s/member/promote", o->data_dir);
+	forget_aside(o);
 	if (rename((char *)from.data, (char *)to.data))
 		return failed(err, (char *)to.data);
 	int r = folder_make((char *)from.data, err);

@@ -7,7 +7,8 @@
  *   1. The process begins again as "raftstore recover" with the same flags, which has nothing open.
  *      It asks another member (ASK_REPLACE), which removes the member of these peer URLs and adds a
  *      learner with the same URLs and another id. Until that is done nothing of its data changes.
- *   2. Its folder "member" becomes "member.damaged-<time>", for who wants to look at it.
+ *   2. Its folder "member" becomes "member.damaged-<time>", for who wants to look at it; an
+ *      older one goes.
  *   3. The process begins again as one that joins, and takes everything from the others.
  *   4. When it has caught up it asks to be a voter (the file "member/promote" remembers that). */
 #include "raftstore/server/server.h"

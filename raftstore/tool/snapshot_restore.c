@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <errno.h>
-#include <ftw.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <sys/stat.h>
@@ -129,11 +128,6 @@ static int finish_flags(struct restore *rs, struct err *err)
 
 /* --- files --- */
 
-static int remove_one(const char *path, const struct stat *st, int type, struct FTW *where)
-{
-	return remove(path);
-}
-
 static int make_dirs(struct restore *rs, struct err *err)
 {
 	_cleanup_buf_ struct buf b = BUF_INIT;
@@ -145,7 +139,7 @@ static int make_dirs(struct restore *rs, struct err *err)
 	int r = folder_make(rs->data_dir, err);
 	buf_printf(&rs->work, "%s/restoring", rs->data_dir);
 	/* What an earlier attempt has left. */
-	nftw((char *)rs->work.data, remove_one, 8, FTW_DEPTH | FTW_PHYS);
+	folder_remove((char *)rs->work.data);
 	if (!r)
 		r = folder_make((char *)rs->work.data, err);
 	buf_clear(&b);
@@ -292,7 +286,7 @@ static int restore(struct restore *rs, const char *path, struct etcd_import *x, 
 	if (!r)
 		r = give_name(rs, err);
 	if (r && rs->work.len)
-		nftw((char *)rs->work.data, remove_one, 8, FTW_DEPTH | FTW_PHYS);
+		folder_remove((char *)rs->work.data);
 	return r;
 }
 
