@@ -2,9 +2,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """Measures raftstore beside etcd on one disk and prints Markdown tables.
 
-    run.py --build BUILD [--etcd BIN] [--small] [--seconds N] [--folder DIR] [PART ...]
+    run.py --build BUILD [--etcd BIN] [--small] [--seconds N] [--overwrites N] [--folder DIR]
+           [PART ...]
 
 Parts: puts, reads, txns, watch, million, overwrites. Default: all. --small: a tenth of everything.
+--overwrites: how many puts the part overwrites makes (1000000; a tenth of it with --small).
 Both servers run through a part; what is measured alternates between them and the better of two
 rounds counts. One run on one machine: compare columns, not days."""
 import argparse
@@ -249,7 +251,7 @@ class Bench:
         table(title, ['', *names, 'times better'], out)
 
     def overwrites(self):
-        count, rows = 1000000 // self.share, {}
+        count, rows = self.args.overwrites // self.share, {}
         extra = ('--auto-compaction-mode', 'periodic', '--auto-compaction-retention', '10s')
         for name in self.programs:
             s = self.new(name)
@@ -273,6 +275,7 @@ def main():
     p.add_argument('--etcd')
     p.add_argument('--small', action='store_true')
     p.add_argument('--seconds', type=int, default=4)
+    p.add_argument('--overwrites', type=int, default=1000000, metavar='N')
     p.add_argument('--folder', default='.', help='on the disk to measure')
     p.add_argument('parts', nargs='*', metavar='PART')
     args = p.parse_args()
