@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* One call of a server. The order of operations is the one that C core wants: RECV_CLOSE first
- * (it tells of cancellation), then RECV_MESSAGE, then the handler, then messages one at a time, and
- * the status last. Every batch in flight holds a reference. */
+/* One call of a server. The order of operations is the one that C core wants: RECV_CLOSE first (it
+ * tells of cancellation; of a unary call whose handler does not want to know it goes with the
+ * status: a batch less), then RECV_MESSAGE, then the handler, then messages one at a time, and the
+ * status last. Every batch in flight holds a reference. */
 #include "common/net/rpc_call.h"
 
 #include <assert.h>
@@ -217,6 +218,16 @@ void rpc_call_recv(struct rpc_call *c)
 	pthread_mutex_unlock(&c->lock);
 }
 
+/* --- the end on the wire --- */
+
+/* Nobody is told when the handler was never called, or has ended a unary call that has nothing to
+ * be called. */
+static bool ends_silently(const struct rpc_call *c)
+{
+	return !c->called ||
+	       (c->method->kind == RPC_UNARY && !c->ops.on_closed && !c->pumping && !c->events);
+}
+
 static void on_close(struct rpc_tag *tag, bool ok)
 {
 	struct rpc_call *c = CONTAINER_OF(tag, struct rpc_call, close_tag);
@@ -225,8 +236,7 @@ static void on_close(struct rpc_tag *tag, bool ok)
 	if (c->cancelled)
 		rpc_sendq_drop(&c->queue);
 	c->events &= ~(unsigned)EV_WRITABLE;
-	/* Who was never called need not be told. */
-	bool silent = !c->called, base = silent && c->ended;
+	bool silent = ends_silently(c), base = silent && c->ended;
 	c->told_closed |= silent;
 	raise_and_unlock(c, silent ? 0 : EV_CLOSED);
 	if (base)
@@ -234,15 +244,31 @@ static void on_close(struct rpc_tag *tag, bool ok)
 	rpc_call_unref(c);
 }
 
+static grpc_op close_op(struct rpc_call *c)
+{
+	grpc_op op = {.op = GRPC_OP_RECV_CLOSE_ON_SERVER};
+	op.data.recv_close_on_server.cancelled = &c->cancelled;
+	c->closing = true;
+	return op;
+}
+
+/* Under the lock. */
+static void start_close(struct rpc_call *c)
+{
+	if (c->closing)
+		return;
+	grpc_op op = close_op(c);
+	rpc_call_ref(c);
+	rpc_batch(c->call, &op, 1, &c->close_tag);
+}
+
 void rpc_call_begin(struct rpc_call *c, const struct rpc_method *m)
 {
 	c->method = m;
 	c->loop = m->loop;
-	grpc_op op = {.op = GRPC_OP_RECV_CLOSE_ON_SERVER};
-	op.data.recv_close_on_server.cancelled = &c->cancelled;
 	pthread_mutex_lock(&c->lock);
-	rpc_call_ref(c);
-	rpc_batch(c->call, &op, 1, &c->close_tag);
+	if (m->kind != RPC_UNARY)
+		start_close(c);
 	if (m->on_call && m->kind != RPC_STREAM) {
 		c->want_recv = true;
 		start_recv(c);
@@ -275,9 +301,12 @@ static size_t add_headers(struct rpc_call *c, grpc_op *op)
 /* Sends the status, and the reply of a unary call with it. */
 static void send_status(struct rpc_call *c)
 {
-	grpc_op ops[3];
+	grpc_op ops[4];
 	size_t n = add_headers(c, ops);
 	c->status_sent = true;
+	struct rpc_tag *tag = c->closing ? &c->status_tag : &c->close_tag;
+	if (!c->closing)
+		ops[n++] = close_op(c);
 	if (c->reply) {
 		ops[n] = (grpc_op){.op = GRPC_OP_SEND_MESSAGE};
 		ops[n++].data.send_message.send_message = c->reply;
@@ -289,7 +318,7 @@ static void send_status(struct rpc_call *c)
 	ops[n].data.send_status_from_server.trailing_metadata = c->trailers;
 	ops[n++].data.send_status_from_server.trailing_metadata_count = c->n_trailers;
 	rpc_call_ref(c);
-	rpc_batch(c->call, ops, n, &c->status_tag);
+	rpc_batch(c->call, ops, n, tag);
 	grpc_slice_unref(text);
 }
 
@@ -412,8 +441,12 @@ void rpc_call_finish(struct rpc_call *c)
 
 void rpc_call_set_ops(struct rpc_call *c, const struct rpc_call_ops *ops, void *data)
 {
+	pthread_mutex_lock(&c->lock);
 	c->ops = *ops;
 	c->data = data;
+	if (ops->on_closed)
+		start_close(c);
+	pthread_mutex_unlock(&c->lock);
 }
 
 void *rpc_call_data(const struct rpc_call *c)
@@ -424,14 +457,6 @@ void *rpc_call_data(const struct rpc_call *c)
 void rpc_call_set_loop(struct rpc_call *c, struct loop *loop)
 {
 	c->loop = loop;
-}
-
-bool rpc_call_is_cancelled(struct rpc_call *c)
-{
-	pthread_mutex_lock(&c->lock);
-	bool gone = c->closed && c->cancelled;
-	pthread_mutex_unlock(&c->lock);
-	return gone;
 }
 
 const char *rpc_call_method(const struct rpc_call *c)

@@ -35,6 +35,7 @@ struct rpc_call {
 	unsigned events;  /* that wait for their callback */
 	bool pumping;     /* a pump is posted or runs */
 	bool called;      /* on_call was or will be called */
+	bool closing;     /* RECV_CLOSE is under way or done */
 	bool closed;      /* RECV_CLOSE is done */
 	bool told_closed; /* on_closed has returned */
 	bool ended;       /* by the handler */

@@ -86,13 +86,6 @@ static int parse_target(struct arena *a, const char *endpoints, struct target *t
 	return n ? 0 : err_set(err, ERR_INVALID, "no endpoints given");
 }
 
-static grpc_arg int_arg(const char *key, uint32_t value)
-{
-	return (grpc_arg){.type = GRPC_ARG_INTEGER,
-	                  .key = (char *)(uintptr_t)key,
-	                  .value.integer = (int)MIN(value, (uint32_t)INT32_MAX)};
-}
-
 static grpc_channel *new_grpc_channel(const struct target *t, grpc_channel_credentials *creds,
                                       const struct rpc_channel_options *o)
 {
@@ -100,26 +93,26 @@ static grpc_channel *new_grpc_channel(const struct target *t, grpc_channel_crede
 	/* A runtime behind a unix socket answers pings with GOAWAY and cannot vanish silently. */
 	uint32_t keepalive = t->is_unix ? UINT32_MAX : o->keepalive_time_ms;
 	grpc_arg args[16];
-	size_t n = 0;
-	args[n++] = int_arg(GRPC_ARG_MAX_RECEIVE_MESSAGE_LENGTH,
-	                    o->max_recv_bytes ? o->max_recv_bytes : 64U << 20);
-	args[n++] = int_arg(GRPC_ARG_MAX_METADATA_SIZE,
-	                    o->max_metadata_bytes ? o->max_metadata_bytes : 64U << 10);
-	args[n++] = int_arg(GRPC_ARG_KEEPALIVE_TIME_MS, keepalive ? keepalive : 10000);
-	args[n++] = int_arg(GRPC_ARG_KEEPALIVE_TIMEOUT_MS,
-	                    o->keepalive_timeout_ms ? o->keepalive_timeout_ms : 5000);
-	args[n++] = int_arg(GRPC_ARG_HTTP2_MAX_PINGS_WITHOUT_DATA, 0);
-	args[n++] = int_arg(GRPC_ARG_INITIAL_RECONNECT_BACKOFF_MS, 50);
-	args[n++] = int_arg(GRPC_ARG_MAX_RECONNECT_BACKOFF_MS, 200);
+	size_t n = rpc_lean_args(args);
+	args[n++] = rpc_int_arg(GRPC_ARG_MAX_RECEIVE_MESSAGE_LENGTH,
+	                        o->max_recv_bytes ? o->max_recv_bytes : 64U << 20);
+	args[n++] = rpc_int_arg(GRPC_ARG_MAX_METADATA_SIZE,
+	                        o->max_metadata_bytes ? o->max_metadata_bytes : 64U << 10);
+	args[n++] = rpc_int_arg(GRPC_ARG_KEEPALIVE_TIME_MS, keepalive ? keepalive : 10000);
+	args[n++] = rpc_int_arg(GRPC_ARG_KEEPALIVE_TIMEOUT_MS,
+	                        o->keepalive_timeout_ms ? o->keepalive_timeout_ms : 5000);
+	args[n++] = rpc_int_arg(GRPC_ARG_HTTP2_MAX_PINGS_WITHOUT_DATA, 0);
+	args[n++] = rpc_int_arg(GRPC_ARG_INITIAL_RECONNECT_BACKOFF_MS, 50);
+	args[n++] = rpc_int_arg(GRPC_ARG_MAX_RECONNECT_BACKOFF_MS, 200);
 	/* The least time that one attempt may take, handshake included; a loaded machine needs it.
 	 */
-	args[n++] = int_arg(GRPC_ARG_MIN_RECONNECT_BACKOFF_MS, 1000);
-	args[n++] = int_arg(GRPC_ARG_ENABLE_HTTP_PROXY, 0);
+	args[n++] = rpc_int_arg(GRPC_ARG_MIN_RECONNECT_BACKOFF_MS, 1000);
+	args[n++] = rpc_int_arg(GRPC_ARG_ENABLE_HTTP_PROXY, 0);
 	/* gRPC's own retries fail an assertion when a server ends a stream without a status, as
 	 * Go's HTTP server does when it closes; callers have to know what may be repeated anyway.
 	 */
-	args[n++] = int_arg(GRPC_ARG_ENABLE_RETRIES, 0);
-	args[n++] = int_arg(GRPC_ARG_USE_LOCAL_SUBCHANNEL_POOL, o->own_connection);
+	args[n++] = rpc_int_arg(GRPC_ARG_ENABLE_RETRIES, 0);
+	args[n++] = rpc_int_arg(GRPC_ARG_USE_LOCAL_SUBCHANNEL_POOL, o->own_connection);
 	args[n++] = (grpc_arg){.type = GRPC_ARG_STRING,
 	                       .key = (char *)(uintptr_t)GRPC_ARG_DEFAULT_AUTHORITY,
 	                       .value.string = (char *)(uintptr_t)authority};

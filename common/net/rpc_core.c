@@ -66,6 +66,12 @@ static void on_grpc_log(gpr_log_func_args *a)
 		          &LOG_STR("message", a->message), 1);
 }
 
+/* absl::SetMutexDeadlockDetectionMode(kIgnore). Debian's Abseil watches for deadlocks as debug
+ * builds do: each lock that gRPC takes costs one of the whole process. Where it has another name,
+ * nothing is changed. */
+void set_deadlock_detection(int mode) __asm__(
+    "_ZN4absl7debian329SetMutexDeadlockDetectionModeENS0_15OnDeadlockCycleE") __attribute__((weak));
+
 struct rpc_core *rpc_core_new(unsigned n_threads)
 {
 	size_t n = MAX(n_threads, 1U);
@@ -73,6 +79,8 @@ struct rpc_core *rpc_core_new(unsigned n_threads)
 	if (!c)
 		abort();
 	gpr_set_log_function(on_grpc_log);
+	if (set_deadlock_detection)
+		set_deadlock_detection(0);
 	grpc_init();
 	pthread_mutex_init(&c->lock, NULL);
 	pthread_cond_init(&c->idle, NULL);
@@ -156,6 +164,20 @@ bool rpc_core_remove(struct rpc_core *c, struct rpc_pending *p)
 	bool closing = c->closing;
 	pthread_mutex_unlock(&c->lock);
 	return !closing;
+}
+
+grpc_arg rpc_int_arg(const char *key, uint32_t value)
+{
+	return (grpc_arg){.type = GRPC_ARG_INTEGER,
+	                  .key = (char *)(uintptr_t)key,
+	                  .value.integer = (int)MIN(value, (uint32_t)INT32_MAX)};
+}
+
+size_t rpc_lean_args(grpc_arg *to)
+{
+	to[0] = rpc_int_arg(GRPC_ARG_ENABLE_PER_MESSAGE_COMPRESSION, 0);
+	to[1] = rpc_int_arg(GRPC_ARG_ENABLE_CHANNELZ, 0);
+	return 2;
 }
 
 void rpc_tag_release(struct rpc_tag *tag)

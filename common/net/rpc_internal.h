@@ -17,6 +17,11 @@ struct rpc_tag {
 	void (*done)(struct rpc_tag *tag, bool ok);
 };
 
+grpc_arg rpc_int_arg(const char *key, uint32_t value);
+/* Two that switch off what each call pays for and nobody uses: packing of what is sent (what comes
+ * packed is read all the same), and gRPC's own statistics. Returns how many. */
+size_t rpc_lean_args(grpc_arg *to);
+
 /* Tells ThreadSanitizer that what was written before reaches the queue's thread with the tag: gRPC
  * itself is not instrumented. Before each gRPC call that takes a tag; rpc_batch does it. */
 void rpc_tag_release(struct rpc_tag *tag);

@@ -11,28 +11,21 @@ enum { REQUESTED_CALLS = 64 };
 
 static void on_new_call(struct rpc_tag *tag, bool ok);
 
-static grpc_arg int_arg(const char *key, uint32_t value)
-{
-	return (grpc_arg){.type = GRPC_ARG_INTEGER,
-	                  .key = (char *)(uintptr_t)key,
-	                  .value.integer = (int)MIN(value, (uint32_t)INT32_MAX)};
-}
-
 static grpc_server *new_grpc_server(const struct rpc_server_options *o)
 {
 	grpc_arg args[16];
-	size_t n = 0;
-	args[n++] = int_arg(GRPC_ARG_MAX_RECEIVE_MESSAGE_LENGTH, o->max_recv_bytes);
-	args[n++] = int_arg(GRPC_ARG_MAX_METADATA_SIZE, o->max_metadata_bytes);
-	args[n++] = int_arg(GRPC_ARG_KEEPALIVE_TIME_MS, o->keepalive_time_ms);
-	args[n++] = int_arg(GRPC_ARG_KEEPALIVE_TIMEOUT_MS, o->keepalive_timeout_ms);
-	args[n++] = int_arg(GRPC_ARG_KEEPALIVE_PERMIT_WITHOUT_CALLS, 1);
-	args[n++] = int_arg(GRPC_ARG_HTTP2_MAX_PINGS_WITHOUT_DATA, 0);
-	args[n++] =
-	    int_arg(GRPC_ARG_HTTP2_MIN_RECV_PING_INTERVAL_WITHOUT_DATA_MS, o->min_ping_interval_ms);
-	args[n++] = int_arg(GRPC_ARG_ALLOW_REUSEPORT, 0);
+	size_t n = rpc_lean_args(args);
+	args[n++] = rpc_int_arg(GRPC_ARG_MAX_RECEIVE_MESSAGE_LENGTH, o->max_recv_bytes);
+	args[n++] = rpc_int_arg(GRPC_ARG_MAX_METADATA_SIZE, o->max_metadata_bytes);
+	args[n++] = rpc_int_arg(GRPC_ARG_KEEPALIVE_TIME_MS, o->keepalive_time_ms);
+	args[n++] = rpc_int_arg(GRPC_ARG_KEEPALIVE_TIMEOUT_MS, o->keepalive_timeout_ms);
+	args[n++] = rpc_int_arg(GRPC_ARG_KEEPALIVE_PERMIT_WITHOUT_CALLS, 1);
+	args[n++] = rpc_int_arg(GRPC_ARG_HTTP2_MAX_PINGS_WITHOUT_DATA, 0);
+	args[n++] = rpc_int_arg(GRPC_ARG_HTTP2_MIN_RECV_PING_INTERVAL_WITHOUT_DATA_MS,
+	                        o->min_ping_interval_ms);
+	args[n++] = rpc_int_arg(GRPC_ARG_ALLOW_REUSEPORT, 0);
 	if (o->max_streams)
-		args[n++] = int_arg(GRPC_ARG_MAX_CONCURRENT_STREAMS, o->max_streams);
+		args[n++] = rpc_int_arg(GRPC_ARG_MAX_CONCURRENT_STREAMS, o->max_streams);
 	return grpc_server_create(&(grpc_channel_args){n, args}, NULL);
 }
 

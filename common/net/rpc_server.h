@@ -110,8 +110,6 @@ int rpc_call_send_blob(struct rpc_call *call, struct blob *message);
 size_t rpc_call_queued_bytes(struct rpc_call *call);
 /* Asks for the next message of a stream (ops.manual_recv). */
 void rpc_call_recv(struct rpc_call *call);
-/* Has the client gone away? Only a hint: it may be true a moment later. */
-bool rpc_call_is_cancelled(struct rpc_call *call);
 
 struct rpc_call *rpc_call_ref(struct rpc_call *call);
 void rpc_call_unref(struct rpc_call *call);

@@ -227,11 +227,6 @@ void rpc_call_recv(struct rpc_call *c)
 {
 }
 
-bool rpc_call_is_cancelled(struct rpc_call *c)
-{
-	return c->given_up;
-}
-
 struct rpc_call *rpc_call_ref(struct rpc_call *c)
 {
 	return c;
