@@ -336,6 +336,16 @@ def bytes_(r):
     r.call('alive', rng, key=b'deep', keys_only=True)
 
 
+def packed(r):
+    """Requests that gRPC has compressed."""
+    c = Client(r.m, r.server.endpoint, compression=grpc.Compression.Gzip)
+    value = b'x' * 5000
+    c.KV.Put(key=b'packed', value=value)
+    got = c.KV.Range(key=b'packed').kvs[0].value
+    assert got == value, got
+    c.close()
+
+
 # --- Watch ---
 
 class Watched:
@@ -714,7 +724,7 @@ def auth_on(r):
 
 PARTS = [ranges, puts, deletes, txns, compactions, bytes_, watches, big_watches, leases, maintenance, auth_off, auth_on]
 # What etcd is not asked.
-OURS = [bad_sorts, delete_all_and_put, downgrades]
+OURS = [bad_sorts, delete_all_and_put, downgrades, packed]
 
 
 def main():

@@ -121,10 +121,10 @@ class Server:
 class Client:
     """client.KV.Put(message) and so on; streams take an iterator of messages."""
 
-    def __init__(self, messages, endpoint, credentials=None, token=None):
+    def __init__(self, messages, endpoint, credentials=None, token=None, compression=None):
         options = [('grpc.use_local_subchannel_pool', 1), ('grpc.max_receive_message_length', -1)]
-        self.channel = grpc.secure_channel(endpoint, credentials, options) if credentials else \
-            grpc.insecure_channel(endpoint, options)
+        self.channel = grpc.secure_channel(endpoint, credentials, options, compression) if credentials else \
+            grpc.insecure_channel(endpoint, options, compression)
         self.metadata = [('token', token)] if token else []
         for name in SERVICES:
             setattr(self, name.split('.')[1], Service(self, messages, messages.pool.FindServiceByName(name)))
