@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "raftstore/server/storage.h"
+#include "raftstore/server/storage_internal.h"
 #include "common/base/clock.h"
 #include "common/base/log.h"
-#include "raftstore/server/apply.h"
 #include "raftstore/server/auth.h"
 #include "raftstore/server/key_wait.h"
 #include "raftstore/server/lessor.h"
@@ -15,57 +14,10 @@ enum {
 	BATCH_MAX = 1000,
 	CHECKPOINT_MS = 1000,
 	CHECKPOINT_ENTRIES = 20000,
+	WRITE_OUT_MS = 10,
+	WRITE_OUT_ENTRIES = 64,
 	COMPACT_BUDGET = 500, /* changes looked at between batches */
 	RETRY_MS = 1000,
-	SWAP_RETRY_MS = 2, /* while something reads */
-	SWAP_TRIES = 1000, /* before everything waits for it */
-};
-
-struct item {
-	struct raft_entry entry;
-	struct request *request;
-	/* The answer: bytes [from, to) of the batch's buffer, or an outcome. */
-	size_t from, to;
-	int outcome;
-};
-
-typedef VEC(struct item) item_list;
-
-struct storage {
-	struct server *server;
-	struct worker worker;
-	/* --- the worker's --- */
-	struct applier applier;
-	item_list batch;
-	struct buf answers;
-	struct store_mark applied;
-	uint64_t since; /* entries since the last checkpoint began */
-	uint64_t checkpoint_ns;
-	bool compacting;
-	bool retry_posted;      /* the batch is tried again later */
-	bool checkpoint_posted; /* a turn comes when the time for a checkpoint has */
-	VEC(struct request *) wait_compacted;
-	struct {
-		struct rpc_call *call; /* NULL: none is under way */
-		atomic_bool copied;    /* by the copy worker */
-		bool later;            /* another turn is on its way */
-		int result;
-		unsigned tries;
-		struct err err;
-	} defragmentation;
-	atomic_bool stalled, checkpointing;
-	atomic_uint_fast64_t batches, entries, checkpoints, n_events;
-
-	pthread_mutex_t lock;
-	/* --- under lock --- */
-	item_list queue;
-	VEC(struct rpc_call *) defragment;
-	struct {
-		struct raft_mark mark;
-		void (*done)(void *arg, int result); /* NULL: nothing is to be installed */
-		void *arg;
-	} install;
-	bool turn_posted, stop;
 };
 
 static void storage_turn(void *arg);
@@ -77,6 +29,13 @@ static void wake(struct storage *st)
 		return;
 	st->turn_posted = true;
 	worker_post(&st->worker, storage_turn, st);
+}
+
+void storage_wake(struct storage *st)
+{
+	pthread_mutex_lock(&st->lock);
+	wake(st);
+	pthread_mutex_unlock(&st->lock);
 }
 
 void storage_push(struct storage *st, const struct raft_entry *e, struct request *const *q,
@@ -198,9 +157,7 @@ static void on_retry(void *arg)
 {
 	struct storage *st = arg;
 	st->retry_posted = false;
-	pthread_mutex_lock(&st->lock);
-	wake(st);
-	pthread_mutex_unlock(&st->lock);
+	storage_wake(st);
 }
 
 static void items_give_up(item_list *items)
@@ -282,6 +239,7 @@ static void batch_run(struct storage *st)
 	s->applied = st->applied.index;
 	st->compacting |= ap->compacted;
 	st->since += st->batch.n;
+	st->unwritten += st->batch.n;
 	st->batches++;
 	st->entries += st->batch.n;
 	st->n_events += ap->events.list.n;
@@ -300,8 +258,7 @@ static void batch_run(struct storage *st)
 
 /* --- checkpoints --- */
 
-/* What the store says after which nothing may be written any more. */
-static void end_if_unknown(int r, const struct err *err)
+void storage_end_if_unknown(int r, const struct err *err)
 {
 	if (r != -ERR_UNKNOWN)
 		return;
@@ -315,7 +272,7 @@ static void checkpoint_finish(void *arg)
 	struct err err = ERR_INIT;
 	uint64_t from = clock_mono_ns();
 	int r = store_checkpoint_finish(st->server->store, &err);
-	end_if_unknown(r, &err);
+	storage_end_if_unknown(r, &err);
 	stats_commit(st->server->stats, clock_mono_ns() - from);
 	if (r) {
 		log_error(&err, "Could not checkpoint the store");
@@ -346,9 +303,7 @@ static void on_checkpoint_time(void *arg)
 {
 	struct storage *st = arg;
 	st->checkpoint_posted = false;
-	pthread_mutex_lock(&st->lock);
-	wake(st);
-	pthread_mutex_unlock(&st->lock);
+	storage_wake(st);
 }
 
 /* Begins a checkpoint when it is time, or sees to it that a turn comes then. */
@@ -365,6 +320,27 @@ static void checkpoint_consider(struct storage *st)
 		st->checkpoint_posted = true;
 		worker_post_later(&st->worker, left_ms, on_checkpoint_time, st);
 	}
+}
+
+static void write_out(void *arg)
+{
+	struct storage *st = arg;
+	store_write_out(st->server->store);
+	st->writing_out = false;
+}
+
+/* Little by little: a checkpoint that finds a second's pages unwritten holds up the log, which is
+ * on the same disk. */
+static void write_out_consider(struct storage *st)
+{
+	uint64_t now_ns = clock_mono_ns();
+	if (st->writing_out || st->unwritten < WRITE_OUT_ENTRIES ||
+	    now_ns - st->write_out_ns < WRITE_OUT_MS * 1000000)
+		return;
+	st->unwritten = 0;
+	st->write_out_ns = now_ns;
+	st->writing_out = true;
+	worker_post(&st->server->sync_worker, write_out, st);
 }
 
 /* --- idle work --- */
@@ -403,174 +379,6 @@ static void compact_some(struct storage *st)
 	st->since += !r;
 	if (done || r)
 		compact_done(st);
-}
-
-/* --- defragmentation: the copy worker copies beside the writes, a turn ends it --- */
-
-static void defragment_answer(struct storage *st, int r, const struct err *err)
-{
-	struct rpc_call *call = TAKE(st->defragmentation.call);
-	if (r) {
-		log_error(err, "Could not defragment the store");
-		rpc_call_fail(call, err_grpc_status(r), err->text, NULL, 0);
-		return;
-	}
-	log_info("Defragmented the store", LOG_INT("bytes", store_file_bytes(st->server->store)));
-	_cleanup_buf_ struct buf b = BUF_INIT;
-	out_header(&b, st->server, st->server->revision);
-	rpc_call_reply(call, buf_view(&b));
-}
-
-static void defragment_copy(void *arg)
-{
-	struct storage *st = arg;
-	st->defragmentation.result =
-	    store_defragment_copy(st->server->store, &st->defragmentation.err);
-	st->defragmentation.copied = true;
-	pthread_mutex_lock(&st->lock);
-	wake(st);
-	pthread_mutex_unlock(&st->lock);
-}
-
-static void defragment_begin(struct storage *st, struct rpc_call *call)
-{
-	st->defragmentation.call = call;
-	st->defragmentation.copied = false;
-	st->defragmentation.tries = 0;
-	st->defragmentation.err = ERR_INIT;
-	int r = store_defragment_begin(st->server->store, &st->defragmentation.err);
-	if (r == -ERR_TOO_MANY_REQUESTS) {
-		/* The one before is not durable yet: the checkpoint's end brings another turn. */
-		st->defragmentation.call = NULL;
-		pthread_mutex_lock(&st->lock);
-		*vec_push(&st->defragment) = call;
-		pthread_mutex_unlock(&st->lock);
-	} else if (r) {
-		defragment_answer(st, r, &st->defragmentation.err);
-	} else {
-		worker_post(&st->server->copy_worker, defragment_copy, st);
-	}
-}
-
-static void on_defragment_later(void *arg)
-{
-	struct storage *st = arg;
-	st->defragmentation.later = false;
-	pthread_mutex_lock(&st->lock);
-	wake(st);
-	pthread_mutex_unlock(&st->lock);
-}
-
-/* When the copy is made, no checkpoint is on the way (its end brings another turn) and nobody
- * reads. */
-static void defragment_consider(struct storage *st)
-{
-	if (!st->defragmentation.call || !st->defragmentation.copied || st->checkpointing)
-		return;
-	struct store *s = st->server->store;
-	struct err *err = &st->defragmentation.err;
-	int r = st->defragmentation.result;
-	if (r) {
-		store_defragment_abort(s);
-	} else {
-		bool wait = ++st->defragmentation.tries > SWAP_TRIES;
-		r = store_defragment_end(s, wait, err);
-		if (r == -ERR_TOO_MANY_REQUESTS) {
-			if (!st->defragmentation.later)
-				worker_post_later(&st->worker, SWAP_RETRY_MS, on_defragment_later,
-				                  st);
-			st->defragmentation.later = true;
-			return;
-		}
-		st->since += !r; /* a checkpoint makes it durable */
-	}
-	defragment_answer(st, r, err);
-}
-
-/* --- snapshots of other members --- */
-
-struct adoption {
-	const struct server *server;
-	struct store_mark mark;
-};
-
-/* What is this member's own in tables that were another's; among it that they are: until more is
- * applied, the log may be behind them. */
-static int adopt(void *arg, struct kv_txn *kv)
-{
-	const struct adoption *a = arg;
-	uint8_t b[16];
-	put_be64(b, a->mark.index);
-	put_be64(b + 8, a->mark.term);
-	int r = kv_put(kv, KV_META, STORAGE_INSTALLED, slice_of(b, sizeof(b)));
-	if (!r)
-		r = meta_put(kv, "cluster id", a->server->cluster_id);
-	return r ? r : meta_put(kv, "member id", a->server->member_id);
-}
-
-/* Reads anew what is kept of the tables. */
-static int facts_reload(struct server *s)
-{
-	struct kv_txn *kv;
-	struct mvcc m = {0};
-	unsigned alarms = 0;
-	int r = store_begin(s->store, false, &kv);
-	if (r)
-		return r;
-	r = mvcc_open(&m, kv);
-	if (!r)
-		r = alarms_read(kv, &alarms);
-	s->revision = m.revision;
-	s->alarms = alarms;
-	mvcc_close(&m);
-	store_end(kv);
-	return r ? r : auth_reload(s);
-}
-
-static int install_run(struct storage *st, struct raft_mark mark)
-{
-	struct server *s = st->server;
-	struct err err = ERR_INIT;
-	struct store_mark to = {mark.index, mark.term};
-	struct adoption adoption = {s, to};
-	int r = store_install(s->store, to, adopt, &adoption, &err);
-	end_if_unknown(r, &err);
-	if (r) {
-		log_error(&err, "Could not install the snapshot of another member");
-		return r;
-	}
-	r = facts_reload(s);
-	if (r) {
-		err_set(&err, (enum err_code) - r, "cannot read the tables");
-		log_error(&err, "The store has failed");
-		_exit(1);
-	}
-	st->applied = to;
-	st->since = 0;
-	st->compacting = true; /* what the sender has not finished */
-	s->applied = mark.index;
-	watch_hub_replaced(s->hub, s->revision);
-	key_waits_wake_all(s);
-	log_info("Installed the snapshot of another member", LOG_INT("index", mark.index),
-	         LOG_INT("revision", s->revision));
-	return 0;
-}
-
-/* When all before it is applied, and no checkpoint or defragmentation is on the way: their ends
- * bring another turn. */
-static void install_consider(struct storage *st)
-{
-	pthread_mutex_lock(&st->lock);
-	void (*done)(void *arg, int result) = st->install.done;
-	void *arg = st->install.arg;
-	struct raft_mark mark = st->install.mark;
-	bool now = done && !st->stop && !st->queue.n && !st->batch.n && !st->checkpointing &&
-	           !st->defragmentation.call;
-	if (now)
-		st->install.done = NULL;
-	pthread_mutex_unlock(&st->lock);
-	if (now)
-		done(arg, install_run(st, mark));
 }
 
 /* --- turns --- */
@@ -616,8 +424,10 @@ static void storage_turn(void *arg)
 	if ((st->queue.n && !st->batch.n) || (st->compacting && !stop))
 		wake(st);
 	pthread_mutex_unlock(&st->lock);
-	if (!stop)
+	if (!stop) {
+		write_out_consider(st);
 		checkpoint_consider(st);
+	}
 }
 
 int storage_start(struct server *s, struct err *err)
@@ -633,9 +443,7 @@ int storage_start(struct server *s, struct err *err)
 	st->applied = store_durable(s->store);
 	if (worker_start(&st->worker, "storage"))
 		return err_set(err, ERR_INTERNAL, "cannot start the storage worker");
-	pthread_mutex_lock(&st->lock);
-	wake(st);
-	pthread_mutex_unlock(&st->lock);
+	storage_wake(st);
 	return 0;
 }
 

@@ -372,6 +372,18 @@ int store_copy(struct store *s, const char *path, struct err *err)
 	return r ? store_err(err, r, path) : 0;
 }
 
+void store_write_out(struct store *s)
+{
+	mdb_filehandle_t fd;
+	if (s->no_sync)
+		return;
+	pthread_rwlock_rdlock(&s->swap);
+	/* Only a hint: the checkpoint's sync tells of failures. */
+	if (!mdb_env_get_fd(s->env, &fd))
+		(void)sync_file_range(fd, 0, 0, SYNC_FILE_RANGE_WRITE);
+	pthread_rwlock_unlock(&s->swap);
+}
+
 int store_checkpoint_begin(struct store *s, struct store_mark mark)
 {
 	pthread_mutex_lock(&s->lock);

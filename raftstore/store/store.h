@@ -51,6 +51,9 @@ struct store_mark {
 struct store_mark store_durable(struct store *s);
 /* Pins what is committed; `mark` says what it holds. -ERR_TOO_MANY_REQUESTS: one is on the way. */
 _must_use_ int store_checkpoint_begin(struct store *s, struct store_mark mark);
+/* Has the system begin to write what is committed, so that a checkpoint has little to wait for.
+ * Any thread; it may take a while. */
+void store_write_out(struct store *s);
 /* Makes it durable; blocks on the disk. On failure the checkpoint before stays. */
 _must_use_ int store_checkpoint_finish(struct store *s, struct err *err);
 
