@@ -23,7 +23,7 @@ struct change {
 		CHANGE_ASKED,  /* of the leader */
 		CHANGE_UNSURE, /* whether the leader has heard it; the members will tell */
 		CHANGE_BEGUN,  /* in this leader's log */
-		CHANGE_BEHIND, /* done; applied here when the index is */
+		CHANGE_BEHIND, /* done; the members here tell of it when the index is applied */
 	} state;
 	bool answered; /* before what was begun has ended */
 	uint64_t index;
@@ -379,9 +379,8 @@ void changes_sweep(struct node *n)
 		struct change *c = n->changes.at[i];
 		bool owned = c->state == CHANGE_ASKED || c->state == CHANGE_BEGUN;
 		if (!owned && now_ms - c->started_ms > n->timeout_ms)
-			change_end(c, c->state == CHANGE_BEHIND   ? 0
-			              : c->state == CHANGE_UNSURE ? OUTCOME_TIMEOUT_CONNECTION_LOST
-			                                          : OUTCOME_TIMEOUT);
+			change_end(c, c->state == CHANGE_UNSURE ? OUTCOME_TIMEOUT_CONNECTION_LOST
+			                                        : OUTCOME_TIMEOUT);
 	}
 	changes_retry(n);
 }
