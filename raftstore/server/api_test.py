@@ -12,7 +12,8 @@ import time
 
 import grpc
 
-from etcd_api import Client, Messages, Server, Stream, fails, wait_for
+from etcd_api import Client, Messages, Server, Stream, fails
+from serving import serving, wait_for
 
 DENIED = grpc.StatusCode.PERMISSION_DENIED, 'etcdserver: permission denied'
 
@@ -480,7 +481,6 @@ def watches(r):
 
 def big_watches(r):
     """Fragments: each response below the limit, all of one revision together without."""
-    o = Ops(r.m)
     rev = r.revision()
     for i in range(6):
         r.c.KV.Put(key=b'frag%d' % i, value=b'x' * 900000)
@@ -732,7 +732,7 @@ def main():
     flags = {False: ['--bcrypt-cost', '4'], True: ['--bcrypt-cost', '4', '--logger', 'zap', '--log-level', 'error']}
     servers = [Server(p, flags[p.endswith('/etcd')]) for p in programs]
     m, different = Messages(), 0
-    try:
+    with serving(servers):
         ours, etcd = (Run(m, s.start()) for s in servers)
         for part in PARTS:
             for run in (ours, etcd):
@@ -749,12 +749,6 @@ def main():
         for part in OURS:
             part(ours)
             print(f'ok {part.__name__}', flush=True)
-    except BaseException:
-        print(open(servers[0].log).read()[-3000:])
-        raise
-    finally:
-        for s in servers:
-            s.close()
     sys.exit(1 if different else 0)
 
 

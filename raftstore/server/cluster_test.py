@@ -17,7 +17,8 @@ import time
 import urllib.error
 import urllib.request
 
-from etcdctl_test import ETCDCTL, free_port, make_certificates, wait_for
+from etcdctl_test import ETCDCTL, make_certificates
+from serving import free_port, wait_for
 
 LIMIT = 30
 

@@ -9,19 +9,21 @@ Exit status 77 (skipped) when etcdctl is not installed.
 """
 import os
 import re
-import shutil
 import signal
 import subprocess
 import sys
 import tempfile
 import time
 
-from etcdctl_test import ETCDCTL, free_port
+from etcdctl_test import ETCDCTL
+from serving import end, free_port, serving
 
 DEADLINE_S = 60
 
 
 class Member:
+    close = end
+
     def __init__(self, program, folder, name):
         self.program, self.name = program, name
         self.data, self.log = os.path.join(folder, name), os.path.join(folder, name + '.log')
@@ -181,14 +183,8 @@ def main():
     program = os.path.abspath(sys.argv[1])
     for test in (test_other_data, test_flipped_bits, test_equal):
         folder, started = tempfile.mkdtemp(prefix='corruption-test'), []
-        try:
+        with serving(started, folder):
             test(program, folder, started)
-        finally:
-            for m in started:
-                if m.process and m.process.poll() is None:
-                    m.process.kill()
-                    m.process.wait()
-            shutil.rmtree(folder, ignore_errors=True)
 
 
 if __name__ == '__main__':

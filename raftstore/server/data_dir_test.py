@@ -5,6 +5,7 @@
 Usage: data_dir_test.py RAFTSTORE full|damaged
 Exit status 77 (skipped) when etcdctl is not installed or, for "full", nothing may be mounted.
 """
+import contextlib
 import os
 import re
 import shutil
@@ -12,7 +13,8 @@ import subprocess
 import sys
 import tempfile
 
-from etcdctl_test import ETCDCTL, Store, same, wait_for
+from etcdctl_test import ETCDCTL, Store
+from serving import same, serving, wait_for
 
 FULL_BYTES = 48 << 20
 
@@ -178,23 +180,15 @@ def main():
         os.execvp(private[0], [*private, sys.executable, *sys.argv, 'inside'])
     folder = tempfile.mkdtemp(prefix='raftstore-test-')
     s = Store(program, folder, False)
-    mounted = False
-    try:
+    with contextlib.ExitStack() as at_end:
+        at_end.callback(shutil.rmtree, folder)
         if what == 'full':
-            os.mkdir(os.path.join(folder, 'data'))
-            subprocess.run(['mount', '-t', 'tmpfs', '-o', f'size={FULL_BYTES}', 'tmpfs',
-                            os.path.join(folder, 'data')], check=True)
-            mounted = True
+            data = os.path.join(folder, 'data')
+            os.mkdir(data)
+            subprocess.run(['mount', '-t', 'tmpfs', '-o', f'size={FULL_BYTES}', 'tmpfs', data], check=True)
+            at_end.callback(subprocess.run, ['umount', data], check=True)
+        at_end.enter_context(serving([s]))
         {'full': test_full, 'damaged': test_damaged}[what](s)
-    except BaseException:
-        if os.path.exists(s.log):
-            print(open(s.log).read()[-4000:])
-        raise
-    finally:
-        s.close()
-        if mounted:
-            subprocess.run(['umount', os.path.join(folder, 'data')], check=True)
-        shutil.rmtree(folder)
 
 
 if __name__ == '__main__':

@@ -7,13 +7,13 @@ Usage: defragment_test.py RAFTSTORE KV_LOAD
 Exit status 77 (skipped) when etcdctl is not installed.
 """
 import os
-import shutil
 import signal
 import subprocess
 import sys
 import tempfile
 
-from etcdctl_test import ETCDCTL, Store, wait_for
+from etcdctl_test import ETCDCTL, Store
+from serving import serving, wait_for
 
 KEYS, ROUNDS = 20000, 4
 
@@ -76,13 +76,8 @@ def main():
         sys.exit(77)
     folder = tempfile.mkdtemp(prefix='defragment-test')
     s = Store(os.path.abspath(sys.argv[1]), folder, False)
-    try:
+    with serving([s], folder):
         test_beside_writes(s, os.path.abspath(sys.argv[2]))
-    finally:
-        if s.process and s.process.poll() is None:
-            s.process.kill()
-            s.process.wait()
-        shutil.rmtree(folder, ignore_errors=True)
 
 
 if __name__ == '__main__':

@@ -6,7 +6,6 @@ Usage: etcd3_test.py RAFTSTORE|ETCD
 """
 import io
 import os
-import shutil
 import sys
 import tempfile
 import threading
@@ -14,7 +13,8 @@ import time
 
 import etcd3
 
-from etcd_api import Server, same, wait_for
+from etcd_api import Server
+from serving import same, serving, wait_for
 from etcdctl_test import make_certificates
 
 
@@ -193,7 +193,7 @@ def main():
     folder = tempfile.mkdtemp(prefix='etcd3-test-')
     make_certificates(folder)
     plain, tls = Server(program, extra), Server(program, extra, tls=folder)
-    try:
+    with serving([plain, tls], folder):
         plain.start()
         with etcd3.client(host='127.0.0.1', port=plain.port) as c:
             for part in (keys, transactions, watches, leases, locks, members, maintenance):
@@ -203,15 +203,6 @@ def main():
         tls.start()
         users(folder, tls)
         print('ok users', flush=True)
-    except BaseException:
-        for s in (plain, tls):
-            if os.path.exists(s.log):
-                print(open(s.log).read()[-2000:])
-        raise
-    finally:
-        plain.close()
-        tls.close()
-        shutil.rmtree(folder)
 
 
 if __name__ == '__main__':

@@ -9,31 +9,15 @@ import socket
 import subprocess
 import tempfile
 import threading
-import time
 
 import grpc
 from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
 
+from serving import end, free_port, wait_for
+
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 SERVICES = ['etcdserverpb.KV', 'etcdserverpb.Watch', 'etcdserverpb.Lease', 'etcdserverpb.Cluster',
             'etcdserverpb.Maintenance', 'etcdserverpb.Auth', 'v3lockpb.Lock', 'v3electionpb.Election']
-
-
-def free_port():
-    with socket.socket() as s:
-        s.bind(('127.0.0.1', 0))
-        return s.getsockname()[1]
-
-
-def wait_for(check, what, seconds=30):
-    end = time.monotonic() + seconds
-    while not check():
-        assert time.monotonic() < end, f'waited in vain for {what}'
-        time.sleep(0.02)
-
-
-def same(got, want):
-    assert got == want, f'got {got!r}, want {want!r}'
 
 
 class Package:
@@ -112,9 +96,7 @@ class Server:
         self.process = None
 
     def close(self):
-        if self.process and self.process.poll() is None:
-            self.process.kill()
-            self.process.wait()
+        end(self)
         shutil.rmtree(self.folder)
 
 

@@ -9,20 +9,15 @@ import json
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
 import time
 import urllib.request
 
+from serving import end, free_port, same, serving, wait_for
+
 ETCDCTL = shutil.which('etcdctl')
-
-
-def free_port():
-    with socket.socket() as s:
-        s.bind(('127.0.0.1', 0))
-        return s.getsockname()[1]
 
 
 def make_certificates(folder):
@@ -125,20 +120,7 @@ class Store:
         for p in self.watches:
             p.kill()
             p.wait()
-        if self.process and self.process.poll() is None:
-            self.process.kill()
-            self.process.wait()
-
-
-def wait_for(check, what, seconds=15):
-    end = time.monotonic() + seconds
-    while not check():
-        assert time.monotonic() < end, f'waited in vain for {what}'
-        time.sleep(0.02)
-
-
-def same(got, want):
-    assert got == want, f'got {got!r}, want {want!r}'
+        end(self)
 
 
 def wait_for_text(path, want):
@@ -375,7 +357,7 @@ def main():
         sys.exit(77)
     folder = tempfile.mkdtemp(prefix='raftstore-test-')
     s = Store(program, folder, tls)
-    try:
+    with serving([s], folder):
         if tls:
             make_certificates(folder)
         s.start()
@@ -386,13 +368,6 @@ def main():
             test(s)
             print(f'ok {test.__name__} {time.monotonic() - began:.2f} s', flush=True)
         s.stop()
-    except BaseException:
-        if os.path.exists(s.log):
-            print(open(s.log).read()[-4000:])
-        raise
-    finally:
-        s.close()
-        shutil.rmtree(folder)
 
 
 if __name__ == '__main__':

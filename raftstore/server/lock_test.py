@@ -9,7 +9,8 @@ import time
 
 import grpc
 
-from etcd_api import Client, Messages, Server, Stream, fails, same, wait_for
+from etcd_api import Client, Messages, Server, Stream, fails
+from serving import same, serving, wait_for
 
 UNKNOWN = grpc.StatusCode.UNKNOWN
 
@@ -176,7 +177,7 @@ def test_members(program, m):
     """On three members, with the death of the leader while some wait."""
     servers = [Server(program) for _ in range(3)]
     cluster = ','.join(f'm{i}=http://127.0.0.1:{s.peer_port}' for i, s in enumerate(servers))
-    try:
+    with serving(servers):
         for i, s in enumerate(servers):
             s.extra = ['--name', f'm{i}', '--initial-cluster', cluster]
             s.launch()
@@ -206,18 +207,11 @@ def test_members(program, m):
         insist(clients[b].Election.Campaign, name=b'e', lease=leases[0], value=b'two')
         same(observed.next(60).kv.value, b'two')
         observed.close()
-    except BaseException:
-        for s in servers:
-            print(open(s.log).read()[-2000:])
-        raise
-    finally:
-        for s in servers:
-            s.close()
 
 
 def main():
     server = Server(sys.argv[1])
-    try:
+    with serving([server]):
         m = Messages()
         server.start()
         c = Client(m, server.endpoint)
@@ -234,11 +228,6 @@ def main():
             test_members(sys.argv[1], m)
             print('ok test_members')
         c.close()
-    except BaseException:
-        print(open(server.log).read()[-3000:])
-        raise
-    finally:
-        server.close()
 
 
 if __name__ == '__main__':

@@ -13,7 +13,7 @@ import signal
 
 from catch_up_test import PATIENCE, run
 from data_dir_test import flip
-from etcdctl_test import same, wait_for
+from serving import same, wait_for
 
 
 def segments(m):

@@ -17,7 +17,8 @@ import time
 
 import grpc
 
-from etcd_api import Client, Messages, Server, fails, same, wait_for
+from etcd_api import Client, Messages, Server, fails
+from serving import same, serving, wait_for
 from etcdctl_test import make_certificates
 
 CODE = grpc.StatusCode
@@ -110,7 +111,7 @@ def several(program, m):
     """A token is good on every member; what one may not is refused by each."""
     servers = [Server(program, FAST) for _ in range(3)]
     cluster = ','.join(f'm{i}=http://127.0.0.1:{s.peer_port}' for i, s in enumerate(servers))
-    try:
+    with serving(servers):
         for i, s in enumerate(servers):
             s.extra = [*FAST, '--name', f'm{i}', '--initial-cluster', cluster]
             s.launch()
@@ -144,13 +145,6 @@ def several(program, m):
         root.Auth.AuthDisable()
         for c in plain:
             same(c.KV.Range(key=b'u/', range_end=b'u0').count, 9)
-    except BaseException:
-        for s in servers:
-            print(open(s.log).read()[-2000:])
-        raise
-    finally:
-        for s in servers:
-            s.close()
 
 
 def status_of(c, key=b'x'):
@@ -206,7 +200,7 @@ def web_token(program, m, method, private, public):
     """Signed and verified; nothing else passes."""
     s = started(program, '--auth-token', f'jwt,sign-method={method},priv-key={private}' +
                 (f',pub-key={public}' if public else '') + ',ttl=1m')
-    try:
+    with serving([s]):
         c = Client(m, s.endpoint)
         enable(c, m)
         u = as_user(m, s, c, 'u', 'pw')
@@ -241,11 +235,6 @@ def web_token(program, m, method, private, public):
         if public:
             fails(CODE.UNKNOWN, 'auth: token signing attempted with verify-only key',
                   Client(m, s.endpoint).Auth.Authenticate, name='u', password='pw')
-    except BaseException:
-        print(method, open(s.log).read()[-2000:])
-        raise
-    finally:
-        s.close()
 
 
 def c_revision(m, s, c):
@@ -302,12 +291,13 @@ def refusals(program, folder):
 def certificates(program, m):
     """Without a token the certificate's common name is the user."""
     folder = tempfile.mkdtemp(prefix='tokens-')
-    s = None
-    try:
+    servers = []
+    with serving(servers, folder):
         make_certificates(folder)
         read = lambda name: open(os.path.join(folder, name), 'rb').read()  # noqa: E731
         credentials = grpc.ssl_channel_credentials(read('ca.pem'), read('client.key'), read('client.pem'))
         s = started(program, tls=folder)
+        servers.append(s)
         c = Client(m, s.endpoint, credentials)
         enable(c, m)
         fails(*DENIED, c.KV.Range, key=b'u/1')  # there is no user "client"
@@ -327,14 +317,6 @@ def certificates(program, m):
         fails(*EMPTY, c.KV.Range, key=b'u/1')
         c.metadata = [('token', 'nonsense')]
         fails(*INVALID, c.KV.Range, key=b'u/1')
-    except BaseException:
-        if s:
-            print(open(s.log).read()[-2000:])
-        raise
-    finally:
-        if s:
-            s.close()
-        shutil.rmtree(folder)
 
 
 def main():

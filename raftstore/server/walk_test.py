@@ -5,6 +5,7 @@ At the end the commands that were run are compared with those of `etcdctl help`.
 
 Usage: walk_test.py RAFTSTORE [ETCD]
 """
+import contextlib
 import difflib
 import os
 import re
@@ -15,7 +16,8 @@ import sys
 import tempfile
 import time
 
-from etcd_api import Server, same, wait_for
+from etcd_api import Server
+from serving import same, serving, wait_for
 
 ETCDCTL = shutil.which('etcdctl')
 # Not served: moving keys of etcd's version 2 store.
@@ -453,7 +455,7 @@ def several(program, flags):
     servers = [Server(program, flags) for _ in range(3)]
     cluster = ','.join(f'm{i}=http://127.0.0.1:{s.peer_port}' for i, s in enumerate(servers))
     w = Walk(program, servers[0])
-    try:
+    with contextlib.closing(w), serving(servers):
         for i, s in enumerate(servers):
             s.extra = [*flags, '--name', f'm{i}', '--initial-cluster', cluster, '--initial-advertise-peer-urls',
                        f'http://127.0.0.1:{s.peer_port}']
@@ -485,14 +487,6 @@ def several(program, flags):
         w.out('member', 'update', was[1], '--peer-urls',
               f'http://127.0.0.1:{next(s for s in servers if s.endpoint == was[0]).peer_port}')
         w.out('put', 'all', 'again')
-    except BaseException:
-        for s in servers:
-            print(open(s.log).read()[-2000:])
-        raise
-    finally:
-        w.close()
-        for s in servers:
-            s.close()
     return w.ran
 
 

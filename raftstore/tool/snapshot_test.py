@@ -18,7 +18,7 @@ import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), '..', 'server'))
 import corruption_test  # noqa: E402
-from etcdctl_test import free_port  # noqa: E402
+from serving import end, free_port, serving  # noqa: E402
 
 ETCD, ETCDCTL = shutil.which('etcd'), shutil.which('etcdctl')
 DEADLINE_S = 60
@@ -26,6 +26,7 @@ DEADLINE_S = 60
 
 class Member:
     """A server of either kind."""
+    close = end
 
     def __init__(self, program, folder, name):
         self.program, self.data = program, os.path.join(folder, name)
@@ -294,17 +295,11 @@ def main():
         sys.exit(77)
     raftstore = os.path.abspath(sys.argv[1])
     folder, members = tempfile.mkdtemp(prefix='snapshot-test'), []
-    try:
+    with serving(members, folder):
         path, _ = test_there_and_back(raftstore, folder, members)
         test_own(raftstore, folder, members)
         test_refused(raftstore, folder, path)
         test_join(raftstore, folder, members)
-    finally:
-        for m in members:
-            if m.process and m.process.poll() is None:
-                m.process.kill()
-                m.process.wait()
-        shutil.rmtree(folder, ignore_errors=True)
 
 
 if __name__ == '__main__':
