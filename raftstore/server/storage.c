@@ -15,8 +15,8 @@ enum {
 	CHECKPOINT_MS = 1000,
 	CHECKPOINT_ENTRIES = 20000,
 	WRITE_OUT_MS = 10,
-	WRITE_OUT_ENTRIES = 64,
-	COMPACT_BUDGET = 500, /* changes looked at between batches */
+	WRITE_OUT_ENTRIES = 100, /* in that time: there is load */
+	COMPACT_BUDGET = 500,    /* changes looked at between batches */
 	RETRY_MS = 1000,
 };
 
@@ -330,15 +330,18 @@ static void write_out(void *arg)
 }
 
 /* Little by little: a checkpoint that finds a second's pages unwritten holds up the log, which is
- * on the same disk. */
+ * on the same disk. Only under load: writing out holds it up a little, too, and what little there
+ * is a checkpoint writes at once. */
 static void write_out_consider(struct storage *st)
 {
 	uint64_t now_ns = clock_mono_ns();
-	if (st->writing_out || st->unwritten < WRITE_OUT_ENTRIES ||
-	    now_ns - st->write_out_ns < WRITE_OUT_MS * 1000000)
+	if (st->writing_out || now_ns - st->write_out_ns < WRITE_OUT_MS * 1000000)
 		return;
+	bool loaded = st->unwritten >= WRITE_OUT_ENTRIES;
 	st->unwritten = 0;
 	st->write_out_ns = now_ns;
+	if (!loaded)
+		return;
 	st->writing_out = true;
 	worker_post(&st->server->sync_worker, write_out, st);
 }

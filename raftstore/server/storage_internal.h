@@ -27,7 +27,7 @@ struct storage {
 	struct store_mark applied;
 	uint64_t since; /* entries since the last checkpoint began */
 	uint64_t checkpoint_ns;
-	uint64_t unwritten; /* entries since the last writing out began */
+	uint64_t unwritten; /* entries since writing out was considered */
 	uint64_t write_out_ns;
 	bool compacting;
 	bool retry_posted;      /* the batch is tried again later */
