@@ -19,8 +19,7 @@ import subprocess
 import sys
 import tempfile
 
-from etcdctl_test import ETCDCTL, Store
-from serving import wait_for
+from etcdctl_test import ETCDCTL, Store, wait_for
 
 KEEP_ENTRIES = 10
 BATCH = 50  # puts in one transaction

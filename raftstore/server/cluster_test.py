@@ -17,8 +17,8 @@ import time
 import urllib.error
 import urllib.request
 
-from etcdctl_test import ETCDCTL, make_certificates
-from serving import free_port, wait_for
+from etcdctl_test import ETCDCTL, make_certificates, wait_for
+from serving import free_port
 
 LIMIT = 30
 

@@ -13,8 +13,8 @@ import subprocess
 import sys
 import tempfile
 
-from etcdctl_test import ETCDCTL, Store
-from serving import same, serving, wait_for
+from etcdctl_test import ETCDCTL, Store, wait_for
+from serving import same, serving
 
 FULL_BYTES = 48 << 20
 

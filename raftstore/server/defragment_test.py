@@ -12,8 +12,8 @@ import subprocess
 import sys
 import tempfile
 
-from etcdctl_test import ETCDCTL, Store
-from serving import serving, wait_for
+from etcdctl_test import ETCDCTL, Store, wait_for
+from serving import serving
 
 KEYS, ROUNDS = 20000, 4
 

@@ -15,7 +15,8 @@ import tempfile
 import time
 import urllib.request
 
-from serving import end, free_port, same, serving, wait_for
+import serving
+from serving import end, free_port, same
 
 ETCDCTL = shutil.which('etcdctl')
 
@@ -121,6 +122,10 @@ class Store:
             p.kill()
             p.wait()
         end(self)
+
+
+def wait_for(check, what, seconds=15):
+    serving.wait_for(check, what, seconds)
 
 
 def wait_for_text(path, want):
@@ -357,7 +362,7 @@ def main():
         sys.exit(77)
     folder = tempfile.mkdtemp(prefix='raftstore-test-')
     s = Store(program, folder, tls)
-    with serving([s], folder):
+    with serving.serving([s], folder):
         if tls:
             make_certificates(folder)
         s.start()

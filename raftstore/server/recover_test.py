@@ -13,7 +13,8 @@ import signal
 
 from catch_up_test import PATIENCE, run
 from data_dir_test import flip
-from serving import same, wait_for
+from etcdctl_test import wait_for
+from serving import same
 
 
 def segments(m):
